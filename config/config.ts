@@ -1,0 +1,64 @@
+import { z } from 'zod';
+import { AppError } from '../errors/app-error';
+
+const Port = z.coerce.number().int().min(0).max(65_535);
+
+/** Every setting of every process; environment variables only, read once. */
+export const Config = z.object({
+  ANNEAL_HOST: z.string().default('127.0.0.1'),
+  ANNEAL_PORT: Port.default(7400),
+  /** Address under which clients and nodes reach the api; derived from host and port if unset. */
+  ANNEAL_API: z.url().optional(),
+  ANNEAL_DATA_DIR: z.string().default('.anneal'),
+  /** `open` lets the local user in without a token (loopback only); `token` asks everyone. */
+  ANNEAL_AUTH: z.enum(['open', 'token']).default('token'),
+  ANNEAL_TOKEN: z.string().optional(),
+  ANNEAL_NODE_TOKEN: z.string().optional(),
+  /** A user token with every permission that the api creates at its start, for the first login. */
+  ANNEAL_ADMIN_TOKEN: z.string().optional(),
+  /** Signs URLs of the directory object store; at least 32 characters. */
+  ANNEAL_SIGNING_KEY: z.string().min(32).optional(),
+  ANNEAL_NODE: z.string().max(200).optional(),
+  ANNEAL_POOLS: z.string().default('cpu'),
+  ANNEAL_SLOTS: z.coerce.number().int().min(1).max(256).default(4),
+  ANNEAL_DURABILITY: z.enum(['fsync', 'interval', 'memory']).default('fsync'),
+  ANNEAL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
+  DATABASE_URL: z.string().optional(),
+  CLICKHOUSE_URL: z.url().optional(),
+  TEMPORAL_ADDRESS: z.string().default('127.0.0.1:7233'),
+  TEMPORAL_NAMESPACE: z.string().default('default'),
+  TEMPORAL_API_KEY: z.string().optional(),
+  TEMPORAL_UI_URL: z.url().optional(),
+  S3_BUCKET: z.string().optional(),
+  S3_ENDPOINT: z.url().optional(),
+  S3_REGION: z.string().default('us-east-1'),
+  S3_ACCESS_KEY_ID: z.string().optional(),
+  S3_SECRET_ACCESS_KEY: z.string().optional(),
+});
+export type Config = Readonly<z.infer<typeof Config>>;
+
+/** Parses an environment; CONFIG_INVALID names every wrong variable at once. Empty means unset. */
+export function parseConfig(environment: Record<string, string | undefined>): Config {
+  const given = Object.fromEntries(
+    Object.entries(environment).filter(([, value]) => value !== undefined && value !== ''),
+  );
+  const parsed = Config.safeParse(given);
+  if (parsed.success) return Object.freeze(parsed.data);
+  const problems = parsed.error.issues.map((issue) => ({
+    path: issue.path.join('.'),
+    message: issue.message,
+  }));
+  const names = problems.map((problem) => `${problem.path}: ${problem.message}`).join('; ');
+  throw new AppError('CONFIG_INVALID', `The environment is not valid: ${names}.`, { problems });
+}
+
+let loaded: Config | undefined;
+/** The configuration of this process, read at the first call and then frozen. */
+export function loadConfig(): Config {
+  loaded ??= parseConfig(process.env);
+  return loaded;
+}
+/** The environment of this process, for handing a chosen part of it to a child. */
+export function environment(): Readonly<Record<string, string | undefined>> {
+  return process.env;
+}

@@ -1,0 +1,38 @@
+import type { Config } from 'jest';
+
+const transform: Config['transform'] = {
+  '^.+\\.ts$': [
+    '@swc/jest',
+    {
+      swcrc: false,
+      jsc: { target: 'es2022', parser: { syntax: 'typescript' } },
+      module: { type: 'commonjs' },
+      sourceMaps: 'inline',
+    },
+  ],
+};
+
+/** unit: pure. storage: real Postgres, chDB, S3. workflow: real Temporal. end-to-end: the whole stack. */
+function project(displayName: string, extra: Partial<Config> = {}): NonNullable<Config['projects']>[0] {
+  return {
+    displayName,
+    testEnvironment: 'node',
+    testMatch: [`<rootDir>/tests/${displayName}/**/*.test.ts`],
+    transform,
+    moduleNameMapper: { '^anneal$': '<rootDir>/sdk/index.ts' },
+    modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.anneal/'],
+    ...extra,
+  } as NonNullable<Config['projects']>[0];
+}
+
+const config: Config = {
+  projects: [
+    project('unit'),
+    project('storage'),
+    project('workflow'),
+    project('end-to-end'),
+  ],
+  testTimeout: 60_000,
+};
+
+export default config;

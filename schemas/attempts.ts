@@ -1,0 +1,79 @@
+import { z } from 'zod';
+import { LogLine } from './pipeline-runs';
+import { FailureClass, Outputs, StepSpec } from './plan';
+import { ManifestEntry } from './artifacts';
+
+/** What the workflow hands to the activity executeStep: references only. */
+export interface ExecuteStepInput {
+  readonly projectId: string;
+  readonly runId: string;
+  readonly stepKey: string;
+  readonly attempt: number; // 1, 2, …; also the fencing token
+  readonly timeoutSeconds: number;
+  readonly graceSeconds: number;
+}
+export interface ExecuteStepResult {
+  readonly outputs: Outputs;
+}
+
+/** Body of POST /api/v1/attempts (node token): begin an attempt. */
+export const BeginAttempt = z.strictObject({
+  runId: z.string(),
+  stepKey: z.string(),
+  attempt: z.number().int().min(1),
+  node: z.string().max(200),
+});
+export type BeginAttempt = z.infer<typeof BeginAttempt>;
+
+/** An artifact with the URL of each file, valid for 15 minutes. */
+export const Download = z.object({
+  artifactId: z.string(),
+  kind: z.string(),
+  files: z.array(ManifestEntry.extend({ url: z.string() })),
+});
+export type Download = z.infer<typeof Download>;
+
+/** Everything a node needs to run one attempt. */
+export const AttemptTicket = z.object({
+  /** True when the step was committed before: run nothing, return `outputs`. */
+  committed: Outputs.nullable(),
+  token: z.string(),
+  spec: StepSpec,
+  pipeline: z.string(),
+  argv: z.array(z.string()), // rendered; empty for a function step
+  env: z.record(z.string(), z.string()),
+  with: z.record(z.string(), z.json()), // rendered `with` of a function step; params for a command
+  params: z.record(z.string(), z.json()),
+  item: z.record(z.string(), z.json()).nullable(),
+  /** Input name → an artifact, a list of artifacts (foreach), or plain JSON. */
+  inputs: z.record(
+    z.string(),
+    z.union([
+      z.object({ download: Download }),
+      z.object({ value: z.json() }),
+    ]),
+  ),
+  code: z.object({ digest: z.string(), url: z.string() }).nullable(),
+  resume: z.object({ name: z.string(), download: Download }).nullable(),
+  seed: z.number().int(),
+});
+export type AttemptTicket = z.infer<typeof AttemptTicket>;
+
+/** Body of POST /api/v1/attempts/self/logs (attempt token): at most 1,000 lines. */
+export const AppendLogs = z.strictObject({ lines: z.array(LogLine).max(1000) });
+/** Body of POST /api/v1/attempts/self/checkpoints. */
+export const CommitCheckpoint = z.strictObject({
+  name: z.string().min(1).max(200),
+  manifest: z.array(ManifestEntry).min(1).max(10_000),
+});
+/** Body of POST /api/v1/attempts/self/commit. A `metric` output is read by the api itself. */
+export const CommitAttempt = z.strictObject({
+  artifacts: z.record(z.string(), z.array(ManifestEntry).min(1).max(10_000)),
+  values: z.record(z.string(), z.json()),
+});
+/** Body of POST /api/v1/attempts/self/fail. */
+export const FailAttempt = z.strictObject({
+  failureClass: FailureClass,
+  reason: z.string().max(2000),
+  exitCode: z.number().int().nullable(),
+});

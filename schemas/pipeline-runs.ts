@@ -1,0 +1,76 @@
+import { z } from 'zod';
+import { Outputs, Params, Plan } from './plan';
+
+export const PipelineRunStatus = z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']);
+export type PipelineRunStatus = z.infer<typeof PipelineRunStatus>;
+
+/** Body of POST /api/v1/pipeline-runs. `runKey` makes the start exactly-once. */
+export const StartPipelineRun = z.strictObject({
+  plan: Plan,
+  params: Params.default({}),
+  codeDigest: z.string().regex(/^[0-9a-f]{64}$/).optional(),
+  runKey: z.string().min(1).max(200).optional(),
+});
+export type StartPipelineRun = z.infer<typeof StartPipelineRun>;
+
+export const PipelineRun = z.object({
+  id: z.string(),
+  planId: z.string(),
+  pipeline: z.string(),
+  params: Params,
+  codeDigest: z.string().nullable(),
+  status: PipelineRunStatus,
+  reason: z.string().nullable(),
+  createdAt: z.iso.datetime(),
+  startedAt: z.iso.datetime().nullable(),
+  endedAt: z.iso.datetime().nullable(),
+});
+export type PipelineRun = z.infer<typeof PipelineRun>;
+
+export const StepStatus = z.enum([
+  'waiting', 'running', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled',
+]);
+export type StepStatus = z.infer<typeof StepStatus>;
+
+export const Step = z.object({
+  key: z.string(),
+  status: StepStatus,
+  reason: z.string().nullable(),
+  outputs: Outputs.nullable(),
+  trackedRunId: z.string().nullable(),
+  startedAt: z.iso.datetime().nullable(),
+  endedAt: z.iso.datetime().nullable(),
+});
+export type Step = z.infer<typeof Step>;
+
+export const Attempt = z.object({
+  stepKey: z.string(),
+  attempt: z.number().int(),
+  node: z.string(),
+  status: z.enum(['running', 'succeeded', 'failed', 'lost']),
+  failureClass: z.string().nullable(),
+  reason: z.string().nullable(),
+  exitCode: z.number().int().nullable(),
+  resumedFrom: z.string().nullable(),
+  startedAt: z.iso.datetime(),
+  endedAt: z.iso.datetime().nullable(),
+});
+export type Attempt = z.infer<typeof Attempt>;
+
+export const Transition = z.object({
+  id: z.number().int(),
+  stepKey: z.string(),
+  attempt: z.number().int(),
+  state: z.string(),
+  reason: z.string().nullable(),
+  at: z.iso.datetime(),
+});
+export type Transition = z.infer<typeof Transition>;
+
+export const LogLine = z.object({
+  seq: z.number().int().min(0),
+  at: z.iso.datetime(),
+  stream: z.enum(['stdout', 'stderr', 'anneal']),
+  text: z.string().max(16 * 1024),
+});
+export type LogLine = z.infer<typeof LogLine>;

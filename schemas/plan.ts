@@ -1,0 +1,98 @@
+import { z } from 'zod';
+
+/** Limits of a plan; the reasons stand in docs/pipelines. */
+export const PLAN_LIMITS = {
+  stepsMax: 500, // one workflow interprets the whole run: keeps its history under 4,096 events
+  foreachItemsMax: 1024,
+  planBytesMax: 2 * 1024 * 1024,
+  paramsBytesMax: 64 * 1024,
+  nameCharsMax: 100,
+} as const;
+
+export const FailureClass = z.enum([
+  'crash', 'oom', 'timeout', 'heartbeat', 'preempted', 'node-lost', 'data', 'quota',
+]);
+export type FailureClass = z.infer<typeof FailureClass>;
+
+export const ParamSpec = z.strictObject({
+  type: z.enum(['string', 'number', 'boolean', 'list']),
+  default: z.json().optional(),
+  min: z.number().optional(),
+  max: z.number().optional(),
+});
+export type ParamSpec = z.infer<typeof ParamSpec>;
+
+/** A declared output: a file or folder (kind), a metric of the step's tracked run, or a JSON value. */
+export const OutputSpec = z.union([
+  z.strictObject({ kind: z.enum(['model', 'dataset', 'file']), path: z.string().optional() }),
+  z.strictObject({ metric: z.string(), pick: z.enum(['last', 'min', 'max']) }),
+  z.strictObject({ value: z.literal(true) }),
+]);
+export type OutputSpec = z.infer<typeof OutputSpec>;
+
+/** One step of the canonical plan. Expressions are source text of dag/expressions. */
+export const StepSpec = z.strictObject({
+  name: z.string(),
+  /** What runs: a command, a function `file#export`, or a built-in. Exactly one. */
+  argv: z.array(z.string()).optional(), // each may hold ${{ expr }}
+  uses: z.string().optional(), // './steps/prepare.ts#prepare' or 'builtin/best'
+  with: z.record(z.string(), z.json()).optional(), // strings may hold ${{ expr }}
+  inputs: z.record(z.string(), z.string()).optional(), // name → expression
+  outputs: z.record(z.string(), OutputSpec).optional(),
+  if: z.string().optional(),
+  foreach: z.record(z.string(), z.string()).optional(), // one variable → expression over params
+  parallel: z.number().int().optional(),
+  after: z.array(z.string()).optional(),
+  needs: z.array(z.string()), // all step names this one depends on, sorted; derived
+  pool: z.string(),
+  timeoutSeconds: z.number(),
+  retry: z.strictObject({ max: z.number().int(), on: z.array(FailureClass) }),
+  env: z.record(z.string(), z.string()).optional(),
+  checkpoint: z
+    .strictObject({ keep: z.number().int(), graceSeconds: z.number() })
+    .optional(),
+});
+export type StepSpec = z.infer<typeof StepSpec>;
+
+/** The canonical plan: what both front ends compile to. Its id is the SHA-256 of its canonical JSON. */
+export const Plan = z.strictObject({
+  version: z.literal(1),
+  name: z.string(),
+  params: z.record(z.string(), ParamSpec),
+  steps: z.array(StepSpec),
+});
+export type Plan = z.infer<typeof Plan>;
+
+/** Values of parameters, as given for one run. */
+export const Params = z.record(z.string(), z.json());
+export type Params = z.infer<typeof Params>;
+
+/** What a step leaves behind under one output name. Small on purpose: it travels in histories. */
+export const OutputValue = z.union([
+  z.strictObject({ artifact: z.string(), kind: z.string() }), // artifact id
+  z.strictObject({ value: z.json() }), // JSON of at most 1 KiB
+]);
+export type OutputValue = z.infer<typeof OutputValue>;
+export const Outputs = z.record(z.string(), OutputValue);
+export type Outputs = z.infer<typeof Outputs>;
+
+/** One node of the expanded graph: a step, or one item of a foreach. */
+export interface GraphNode {
+  readonly key: string; // 'prepare', 'train[0]'
+  readonly step: string; // name in the plan
+  readonly index: number; // position in the graph: the total order of the ready queue
+  readonly item: Readonly<Record<string, unknown>> | undefined;
+  readonly needs: readonly string[]; // keys
+  readonly if: string | undefined;
+  readonly group: { readonly name: string; readonly parallel: number } | undefined;
+  readonly builtin: boolean;
+  readonly pool: string;
+  readonly timeoutSeconds: number;
+  readonly graceSeconds: number;
+  readonly retry: { readonly max: number; readonly on: readonly FailureClass[] };
+}
+/** What the workflow needs to know of a run: topology only, no specs. */
+export interface Graph {
+  readonly nodes: readonly GraphNode[];
+  readonly params: Params;
+}

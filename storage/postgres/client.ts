@@ -1,0 +1,94 @@
+import { Pool, types, type PoolClient } from 'pg';
+import { AppError } from '../../errors/app-error';
+
+// int8 arrives as text by default: every int8 of ours is below 2^53 (counters, milliseconds, bytes)
+types.setTypeParser(20, Number);
+
+/** Runs statements: the pool itself, or one transaction. */
+export interface Sql {
+  query<Row>(text: string, values?: readonly unknown[]): Promise<Row[]>;
+}
+/** The database: statements, transactions, and an end. */
+export interface Postgres extends Sql {
+  transaction<T>(work: (sql: Sql) => Promise<T>): Promise<T>;
+  close(): Promise<void>;
+}
+
+/** Connections per process: the embedded server allows 100, and at most five processes share it. */
+const POOL_MAX = 16;
+/** Longer means a broken server, not a slow query: every query of ours is a keyed one. */
+const STATEMENT_TIMEOUT_MS = 30_000;
+const CONNECT_TIMEOUT_MS = 5_000;
+
+/** Codes of node and Postgres that say "not there (yet)", so a retry may help. */
+const UNAVAILABLE = new Set([
+  'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOENT', '57P01', '57P02', '57P03', '53300',
+]);
+
+/** Opens a pool; no connection is made before the first statement. */
+export function openPostgres(url: string): Postgres {
+  const pool = new Pool({
+    connectionString: url,
+    max: POOL_MAX,
+    statement_timeout: STATEMENT_TIMEOUT_MS,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
+  });
+  // an idle connection that breaks is replaced at the next query; unhandled it would end the process
+  pool.on('error', () => undefined);
+  return {
+    query: (text, values) => run(pool, text, values),
+    transaction: (work) => transact(pool, work),
+    close: () => pool.end(),
+  };
+}
+
+async function run<Row>(
+  on: Pool | PoolClient,
+  text: string,
+  values: readonly unknown[] = [],
+): Promise<Row[]> {
+  try {
+    const result = await on.query(text, [...values]);
+    return result.rows as Row[];
+  } catch (error) {
+    throw translate(error);
+  }
+}
+
+async function transact<T>(pool: Pool, work: (sql: Sql) => Promise<T>): Promise<T> {
+  const client = await pool.connect().catch((error: unknown) => {
+    throw translate(error);
+  });
+  let broken: Error | undefined;
+  try {
+    await client.query('BEGIN');
+    const result = await work({ query: (text, values) => run(client, text, values) });
+    await client.query('COMMIT');
+    return result;
+  } catch (error) {
+    await client.query('ROLLBACK').catch((cause: unknown) => {
+      broken = cause instanceof Error ? cause : new Error('rollback failed');
+    });
+    throw translate(error);
+  } finally {
+    client.release(broken);
+  }
+}
+
+/** Connection failures become DEPENDENCY_UNAVAILABLE, a full disk STORAGE_FULL; the rest stays. */
+function translate(error: unknown): unknown {
+  const code = errorCode(error);
+  const text = error instanceof Error ? error.message : '';
+  if (code === '53100') {
+    return new AppError('STORAGE_FULL', 'Postgres has no space left on its disk.', { cause: error });
+  }
+  if (UNAVAILABLE.has(code) || /timeout exceeded when trying to connect|Connection terminated/.test(text)) {
+    return new AppError('DEPENDENCY_UNAVAILABLE', 'Postgres does not answer.', { cause: error });
+  }
+  return error;
+}
+
+/** The SQLSTATE or node code of an error, '' if it has none. */
+export function errorCode(error: unknown): string {
+  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+}

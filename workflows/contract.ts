@@ -1,0 +1,67 @@
+import type { Graph, Outputs, Params, Plan } from '../schemas/plan';
+
+/**
+ * The names by which anyone starts and steers our workflows, through the cli, the api or
+ * @temporalio/client directly. Plain data and pure functions: imported by workflows, workers,
+ * starter and tests alike.
+ */
+export const CONTROL_QUEUE = 'anneal-control';
+/** Steps of a pool wait here; every step worker of that pool polls it. */
+export function poolQueue(pool: string): string {
+  return `anneal-pool-${pool}`;
+}
+
+/** Workflow type of one pipeline run; its workflow id is `pipelineRunWorkflowId(runId)`. */
+export const RUN_PIPELINE = 'runPipeline';
+export function pipelineRunWorkflowId(runId: string): string {
+  return `pipeline-run/${runId}`;
+}
+/**
+ * Input of `runPipeline`. Give `planId` of a stored plan, or the whole `plan` (≤ 1 MiB).
+ * `runId` defaults to the part of the workflow id behind `pipeline-run/`, or the whole id.
+ */
+export interface RunPipelineInput {
+  readonly projectId?: string; // 'default'
+  readonly planId?: string;
+  readonly plan?: Plan;
+  readonly params?: Params;
+  readonly codeDigest?: string;
+  readonly runKey?: string;
+}
+export interface RunPipelineResult {
+  readonly runId: string;
+  readonly status: 'succeeded' | 'failed' | 'cancelled';
+  readonly outputs: Readonly<Record<string, Outputs>>; // by step key
+}
+/** What `beginRun` gives the workflow. */
+export interface BegunRun {
+  readonly runId: string;
+  readonly pipeline: string;
+  readonly graph: Graph;
+}
+
+/** Entity workflow per registered model: serialises alias changes. */
+export const MODEL_ALIASES = 'modelAliases';
+export function modelAliasesWorkflowId(projectId: string, model: string): string {
+  return `model-aliases/${projectId}/${model}`;
+}
+export const CHANGE_ALIAS_UPDATE = 'changeAlias';
+export interface ModelAliasesInput {
+  readonly projectId: string;
+  readonly model: string;
+}
+/** One alias change. `version` null removes it; `expectedVersion` makes it a compare-and-swap. */
+export interface ChangeAlias {
+  readonly alias: string;
+  readonly version: number | null;
+  readonly expectedVersion?: number | null;
+  readonly actor: string;
+  readonly reason: string;
+  readonly idempotencyKey: string;
+}
+export interface ChangedAlias {
+  readonly alias: string;
+  readonly version: number | null;
+  readonly previousVersion: number | null;
+  readonly revision: number;
+}
