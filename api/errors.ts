@@ -27,7 +27,7 @@ export function sendError(
     return reply.code(mlflow.status).type('application/json').send(mlflow.body);
   }
   return reply.code(row.status).type('application/problem+json').send({
-    type: `https://anneal.dev/errors#${error.code}`,
+    type: `urn:anneal:error:${error.code}`,
     title: row.title,
     status: row.status,
     detail: error.message,

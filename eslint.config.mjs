@@ -1,0 +1,57 @@
+import tseslint from 'typescript-eslint';
+
+const houseSizes = {
+  'max-lines': ['error', { max: 300 }],
+  'max-lines-per-function': ['error', { max: 60 }],
+  'max-params': ['error', 3],
+  'no-console': 'error',
+  'no-restricted-properties': [
+    'error',
+    { object: 'process', property: 'env', message: 'Only config/ reads the environment.' },
+  ],
+};
+const pureIsolate = {
+  '@typescript-eslint/no-restricted-imports': [
+    'error',
+    {
+      patterns: [
+        { group: ['node:*', 'zod', 'yaml'], message: 'Runs in the workflow isolate.' },
+        {
+          group: ['**/activities/*', '**/storage/*', '**/schemas/*'],
+          allowTypeImports: true,
+          message: 'Workflows see only types of it: import type.',
+        },
+      ],
+    },
+  ],
+};
+
+export default tseslint.config(
+  { ignores: ['dist/**', 'node_modules/**', '.anneal/**', '.venv/**', 'coverage/**'] },
+  {
+    files: ['**/*.ts'],
+    extends: [tseslint.configs.strictTypeChecked],
+    languageOptions: { parserOptions: { projectService: true, tsconfigRootDir: import.meta.dirname } },
+    rules: {
+      ...houseSizes,
+      '@typescript-eslint/no-floating-promises': 'error',
+      '@typescript-eslint/no-misused-promises': 'error',
+      '@typescript-eslint/switch-exhaustiveness-check': 'error',
+      '@typescript-eslint/consistent-type-imports': ['error', { fixStyle: 'separate-type-imports' }],
+      '@typescript-eslint/restrict-template-expressions': ['error', { allowNumber: true }],
+      '@typescript-eslint/no-unnecessary-condition': ['error', { allowConstantLoopConditions: true }],
+    },
+  },
+  { files: ['workflows/**/*.ts'], rules: pureIsolate },
+  { files: ['config/**/*.ts'], rules: { 'no-restricted-properties': 'off' } },
+  { files: ['cli/output.ts'], rules: { 'no-console': 'off' } },
+  {
+    // fastify's hooks and test doubles are async by contract; tests read long scenarios in one piece
+    files: ['tests/**/*.ts', 'bench/**/*.ts'],
+    rules: {
+      'max-lines-per-function': 'off',
+      'no-restricted-properties': 'off',
+      'no-console': 'off',
+    },
+  },
+);
