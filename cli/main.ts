@@ -7,6 +7,7 @@ import { EXIT, exitCodeOf } from './exit-codes';
 import { registerModel } from './model';
 import { say } from './output';
 import { registerRun } from './run';
+import { registerToken } from './token';
 
 const EXAMPLES = `
 Examples:
@@ -34,6 +35,7 @@ export function createProgram(): Command {
   registerDoctor(program);
   registerRun(program);
   registerModel(program);
+  registerToken(program);
   return program;
 }
 
