@@ -26,12 +26,17 @@ function project(displayName: string, extra: Partial<Config> = {}): NonNullable<
   } as NonNullable<Config['projects']>[0];
 }
 
+const database = {
+  globalSetup: '<rootDir>/tests/support/global-setup.ts',
+  globalTeardown: '<rootDir>/tests/support/global-teardown.ts',
+};
+
 const config: Config = {
   projects: [
     project('unit'),
-    project('storage'),
-    project('workflow'),
-    project('end-to-end'),
+    project('storage', database),
+    project('workflow', database),
+    project('end-to-end', database),
   ],
   testTimeout: 60_000,
 };
