@@ -1,0 +1,296 @@
+/**
+ * The expression language of pipelines: literals, lists, paths, comparison, arithmetic, and/or/not,
+ * `in`. Small, total, without side effects; runs in the workflow isolate.
+ */
+export type Expression =
+  | { readonly kind: 'literal'; readonly value: unknown }
+  | { readonly kind: 'list'; readonly items: readonly Expression[] }
+  | { readonly kind: 'path'; readonly parts: readonly (string | number)[] }
+  | { readonly kind: 'unary'; readonly op: '!' | '-'; readonly of: Expression }
+  | {
+      readonly kind: 'binary';
+      readonly op: BinaryOp;
+      readonly left: Expression;
+      readonly right: Expression;
+    };
+type BinaryOp =
+  | '||' | '&&' | '==' | '!=' | '<' | '<=' | '>' | '>=' | 'in' | '+' | '-' | '*' | '/';
+
+/** Longer or deeper expressions belong into a step. */
+const LENGTH_MAX = 1_000;
+const DEPTH_MAX = 50;
+
+/** A mistake in an expression; `column` counts from 1. */
+export class ExpressionError extends Error {
+  readonly column: number;
+  constructor(message: string, column: number) {
+    super(message);
+    this.name = 'ExpressionError';
+    this.column = column;
+  }
+}
+
+interface Token {
+  readonly kind: 'number' | 'string' | 'name' | 'sign' | 'end';
+  readonly text: string;
+  readonly column: number;
+}
+
+const TOKEN =
+  /\s*(?:(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|"([^"\\]*)"|'([^'\\]*)'|([A-Za-z_][\w-]*)|(==|!=|<=|>=|&&|\|\||[<>+\-*/!()[\].,]))/y;
+const WORDS: Readonly<Record<string, string>> = { and: '&&', or: '||', not: '!' };
+const CONSTANTS: Readonly<Record<string, unknown>> = { true: true, false: false, null: null };
+
+function tokenize(text: string): Token[] {
+  if (text.length > LENGTH_MAX) {
+    throw new ExpressionError(`is longer than ${LENGTH_MAX} characters`, LENGTH_MAX);
+  }
+  const tokens: Token[] = [];
+  let at = 0;
+  while (text.slice(at).trim() !== '') {
+    TOKEN.lastIndex = at;
+    const match = TOKEN.exec(text);
+    const column = at + (/^\s*/.exec(text.slice(at))?.[0].length ?? 0) + 1;
+    if (match === null) {
+      throw new ExpressionError(`'${text[column - 1] ?? ''}' is not expected here`, column);
+    }
+    tokens.push(toToken(match, column));
+    at = TOKEN.lastIndex;
+  }
+  tokens.push({ kind: 'end', text: 'the end', column: text.length + 1 });
+  return tokens;
+}
+
+function toToken(match: RegExpExecArray, column: number): Token {
+  const [, number, double, single, name, sign] = match;
+  if (number !== undefined) return { kind: 'number', text: number, column };
+  const string = double ?? single;
+  if (string !== undefined) return { kind: 'string', text: string, column };
+  if (name === undefined) return { kind: 'sign', text: sign ?? '', column };
+  const word = WORDS[name] ?? (name === 'in' ? 'in' : undefined);
+  return word === undefined
+    ? { kind: 'name', text: name, column }
+    : { kind: 'sign', text: word, column };
+}
+
+/** From the loosest to the tightest; each level is left-associative. */
+const LEVELS: readonly (readonly BinaryOp[])[] = [
+  ['||'],
+  ['&&'],
+  ['==', '!=', '<', '<=', '>', '>=', 'in'],
+  ['+', '-'],
+  ['*', '/'],
+];
+
+/** Parses an expression; throws ExpressionError with the column and what was expected. */
+export function parseExpression(text: string): Expression {
+  const parser = new Parser(tokenize(text));
+  return parser.whole();
+}
+
+class Parser {
+  private at = 0;
+  private readonly tokens: readonly Token[];
+  constructor(tokens: readonly Token[]) {
+    this.tokens = tokens;
+  }
+
+  whole(): Expression {
+    const tree = this.level(0, 0);
+    if (this.peek().kind !== 'end') this.fail('an operator or the end');
+    return tree;
+  }
+
+  private peek(): Token {
+    return this.tokens[this.at] ?? { kind: 'end', text: 'the end', column: 1 };
+  }
+
+  private takeSign(...signs: readonly string[]): string | undefined {
+    const token = this.peek();
+    if (token.kind !== 'sign' || !signs.includes(token.text)) return undefined;
+    this.at += 1;
+    return token.text;
+  }
+
+  private expectSign(sign: string): void {
+    if (this.takeSign(sign) === undefined) this.fail(`'${sign}'`);
+  }
+
+  private fail(expected: string): never {
+    const token = this.peek();
+    const found = token.kind === 'end' ? 'the end' : `'${token.text}'`;
+    throw new ExpressionError(`expected ${expected}, found ${found}`, token.column);
+  }
+
+  private level(level: number, depth: number): Expression {
+    if (depth > DEPTH_MAX) throw new ExpressionError('is nested too deeply', this.peek().column);
+    const ops = LEVELS[level];
+    if (ops === undefined) return this.unary(depth + 1);
+    let left = this.level(level + 1, depth);
+    for (;;) {
+      const op = this.takeSign(...ops) as BinaryOp | undefined;
+      if (op === undefined) return left;
+      left = { kind: 'binary', op, left, right: this.level(level + 1, depth + 1) };
+    }
+  }
+
+  private unary(depth: number): Expression {
+    if (depth > DEPTH_MAX) throw new ExpressionError('is nested too deeply', this.peek().column);
+    const op = this.takeSign('!', '-') as '!' | '-' | undefined;
+    return op === undefined ? this.primary(depth) : { kind: 'unary', op, of: this.unary(depth + 1) };
+  }
+
+  private primary(depth: number): Expression {
+    const token = this.peek();
+    if (token.kind === 'number' || token.kind === 'string') {
+      this.at += 1;
+      return { kind: 'literal', value: token.kind === 'number' ? Number(token.text) : token.text };
+    }
+    if (token.kind === 'name') return this.path();
+    if (this.takeSign('(') !== undefined) {
+      const inner = this.level(0, depth + 1);
+      this.expectSign(')');
+      return inner;
+    }
+    if (this.takeSign('[') !== undefined) return this.list(depth);
+    return this.fail('a value');
+  }
+
+  private list(depth: number): Expression {
+    const items: Expression[] = [];
+    if (this.takeSign(']') !== undefined) return { kind: 'list', items };
+    do items.push(this.level(0, depth + 1));
+    while (this.takeSign(',') !== undefined);
+    this.expectSign(']');
+    return { kind: 'list', items };
+  }
+
+  private path(): Expression {
+    const first = this.peek().text;
+    this.at += 1;
+    if (first in CONSTANTS) return { kind: 'literal', value: CONSTANTS[first] };
+    const parts: (string | number)[] = [first];
+    for (;;) {
+      if (this.takeSign('.') !== undefined) parts.push(this.expectPart('name', 'a name'));
+      else if (this.takeSign('[') !== undefined) {
+        parts.push(Number(this.expectPart('number', 'a position')));
+        this.expectSign(']');
+      } else return { kind: 'path', parts };
+    }
+  }
+
+  private expectPart(kind: Token['kind'], what: string): string {
+    const token = this.peek();
+    // a word like `in` or `not` is an ordinary name behind a dot
+    const isWord = kind === 'name' && token.kind === 'sign' && /^[a-z]+$/.test(token.text);
+    if (token.kind !== kind && !isWord) this.fail(what);
+    this.at += 1;
+    return token.text;
+  }
+}
+
+/** The paths that an expression reads, in order of appearance. */
+export function referencesOf(tree: Expression): (readonly (string | number)[])[] {
+  switch (tree.kind) {
+    case 'literal':
+      return [];
+    case 'path':
+      return [tree.parts];
+    case 'list':
+      return tree.items.flatMap(referencesOf);
+    case 'unary':
+      return referencesOf(tree.of);
+    case 'binary':
+      return [...referencesOf(tree.left), ...referencesOf(tree.right)];
+  }
+}
+
+/** The value of an expression. A path that leads nowhere is an error, never undefined. */
+export function evaluate(tree: Expression, scope: Readonly<Record<string, unknown>>): unknown {
+  switch (tree.kind) {
+    case 'literal':
+      return tree.value;
+    case 'list':
+      return tree.items.map((item) => evaluate(item, scope));
+    case 'path':
+      return follow(tree.parts, scope);
+    case 'unary': {
+      const value = evaluate(tree.of, scope);
+      return tree.op === '!' ? !truth(value) : -asNumber(value, tree.op);
+    }
+    case 'binary':
+      return evaluateBinary(tree, scope);
+  }
+}
+
+function follow(
+  parts: readonly (string | number)[],
+  scope: Readonly<Record<string, unknown>>,
+): unknown {
+  let value: unknown = scope;
+  for (const [i, part] of parts.entries()) {
+    const inside = value !== null && typeof value === 'object' && Object.hasOwn(value, part);
+    if (!inside) throw new ExpressionError(`'${parts.slice(0, i + 1).join('.')}' has no value`, 1);
+    value = (value as Record<string | number, unknown>)[part];
+  }
+  return value;
+}
+
+function evaluateBinary(
+  tree: Extract<Expression, { kind: 'binary' }>,
+  scope: Readonly<Record<string, unknown>>,
+): unknown {
+  const left = evaluate(tree.left, scope);
+  if (tree.op === '&&') return truth(left) && truth(evaluate(tree.right, scope));
+  if (tree.op === '||') return truth(left) || truth(evaluate(tree.right, scope));
+  const right = evaluate(tree.right, scope);
+  switch (tree.op) {
+    case '==':
+      return same(left, right);
+    case '!=':
+      return !same(left, right);
+    case 'in':
+      if (!Array.isArray(right)) throw new ExpressionError("the right side of 'in' is no list", 1);
+      return right.some((item) => same(item, left));
+    case '<':
+    case '<=':
+    case '>':
+    case '>=':
+      return compare(tree.op, left, right);
+    case '+':
+    case '-':
+    case '*':
+    case '/':
+      return calculate(tree.op, left, right);
+  }
+}
+
+function compare(op: '<' | '<=' | '>' | '>=', left: unknown, right: unknown): boolean {
+  const bothText = typeof left === 'string' && typeof right === 'string';
+  const a = bothText ? left : asNumber(left, op);
+  const b = bothText ? right : asNumber(right, op);
+  if (op === '<') return a < b;
+  if (op === '<=') return a <= b;
+  return op === '>' ? a > b : a >= b;
+}
+
+function calculate(op: '+' | '-' | '*' | '/', left: unknown, right: unknown): unknown {
+  if (op === '+' && typeof left === 'string' && typeof right === 'string') return left + right;
+  const a = asNumber(left, op);
+  const b = asNumber(right, op);
+  if (op === '+') return a + b;
+  if (op === '-') return a - b;
+  return op === '*' ? a * b : a / b;
+}
+
+function truth(value: unknown): boolean {
+  if (typeof value === 'boolean') return value;
+  throw new ExpressionError(`expected true or false, found ${JSON.stringify(value)}`, 1);
+}
+function asNumber(value: unknown, op: string): number {
+  if (typeof value === 'number') return value;
+  throw new ExpressionError(`'${op}' needs numbers, found ${JSON.stringify(value)}`, 1);
+}
+function same(left: unknown, right: unknown): boolean {
+  return left === right || JSON.stringify(left) === JSON.stringify(right);
+}
