@@ -34,12 +34,14 @@ interface Token {
   readonly kind: 'number' | 'string' | 'name' | 'sign' | 'end';
   readonly text: string;
   readonly column: number;
+  /** The letters of an operator written as a word: an ordinary name behind a dot. */
+  readonly word?: string;
 }
 
 const TOKEN =
   /\s*(?:(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|"([^"\\]*)"|'([^'\\]*)'|([A-Za-z_][\w-]*)|(==|!=|<=|>=|&&|\|\||[<>+\-*/!()[\].,]))/y;
-const WORDS: Readonly<Record<string, string>> = { and: '&&', or: '||', not: '!' };
-const CONSTANTS: Readonly<Record<string, unknown>> = { true: true, false: false, null: null };
+const WORDS = new Map([['and', '&&'], ['or', '||'], ['not', '!'], ['in', 'in']]);
+const CONSTANTS = new Map<string, unknown>([['true', true], ['false', false], ['null', null]]);
 
 function tokenize(text: string): Token[] {
   if (text.length > LENGTH_MAX) {
@@ -67,10 +69,10 @@ function toToken(match: RegExpExecArray, column: number): Token {
   const string = double ?? single;
   if (string !== undefined) return { kind: 'string', text: string, column };
   if (name === undefined) return { kind: 'sign', text: sign ?? '', column };
-  const word = WORDS[name] ?? (name === 'in' ? 'in' : undefined);
+  const word = WORDS.get(name);
   return word === undefined
     ? { kind: 'name', text: name, column }
-    : { kind: 'sign', text: word, column };
+    : { kind: 'sign', text: word, column, word: name };
 }
 
 /** From the loosest to the tightest; each level is left-associative. */
@@ -168,7 +170,7 @@ class Parser {
   private path(): Expression {
     const first = this.peek().text;
     this.at += 1;
-    if (first in CONSTANTS) return { kind: 'literal', value: CONSTANTS[first] };
+    if (CONSTANTS.has(first)) return { kind: 'literal', value: CONSTANTS.get(first) };
     const parts: (string | number)[] = [first];
     for (;;) {
       if (this.takeSign('.') !== undefined) parts.push(this.expectPart('name', 'a name'));
@@ -181,11 +183,10 @@ class Parser {
 
   private expectPart(kind: Token['kind'], what: string): string {
     const token = this.peek();
-    // a word like `in` or `not` is an ordinary name behind a dot
-    const isWord = kind === 'name' && token.kind === 'sign' && /^[a-z]+$/.test(token.text);
-    if (token.kind !== kind && !isWord) this.fail(what);
+    const word = kind === 'name' ? token.word : undefined;
+    if (token.kind !== kind && word === undefined) this.fail(what);
     this.at += 1;
-    return token.text;
+    return word ?? token.text;
   }
 }
 

@@ -35,7 +35,9 @@ export function compileYaml(text: string): Plan {
   const report: Report = (path, message) => {
     problems.push({ path: path.join('.'), message, ...position({ document, lines }, path) });
   };
-  if (hasAlias(document)) report([], 'uses YAML aliases, which are not taken: write it out.');
+  if (hasAlias(document)) {
+    throw invalid([{ path: '', message: 'uses YAML aliases, which are not taken: write it out.' }]);
+  }
   const plan = readPlan(document.toJS({ maxAliasCount: 0 }) as unknown, report);
   if (problems.length > 0 || plan === undefined) throw invalid(problems);
   for (const problem of validatePlan(plan)) {

@@ -1,0 +1,106 @@
+import fc from 'fast-check';
+import { evaluate, ExpressionError, parseExpression, referencesOf } from '../../dag/expressions';
+
+function run(text: string, scope: Record<string, unknown> = {}): unknown {
+  return evaluate(parseExpression(text), scope);
+}
+function columnOf(text: string): number | undefined {
+  try {
+    parseExpression(text);
+    return undefined;
+  } catch (error) {
+    return error instanceof ExpressionError ? error.column : -1;
+  }
+}
+
+describe('expressions', () => {
+  it.each<[string, unknown]>([
+    ['1 + 2 * 3', 7],
+    ['(1 + 2) * 3', 9],
+    ['10 - 4 - 3', 3],
+    ['-2 + 5', 3],
+    ['1e-3 == 0.001', true],
+    ['"a" + \'b\'', 'ab'],
+    ['1 < 2 and not (2 < 1)', true],
+    ['1 < 2 && false || true', true],
+    ['2 in [1, 2, 3]', true],
+    ['"x" in []', false],
+    ['"b" > "a"', true],
+    ['[1, [2]] == [1, [2]]', true],
+    ['null == null', true],
+  ])('%s is %j', (text, value) => {
+    expect(run(text)).toEqual(value);
+  });
+
+  it('reads paths, also with positions and words as names', () => {
+    const scope = { steps: { a: { outputs: { in: [4, 5] } } } };
+    expect(run('steps.a.outputs.in[1]', scope)).toBe(5);
+  });
+
+  it('does not evaluate what and/or do not need', () => {
+    expect(run('false && missing.x')).toBe(false);
+    expect(run('true || missing.x')).toBe(true);
+  });
+
+  it.each(['missing', 'params.nope', 'params.constructor', 'params.__proto__'])(
+    'refuses %s, which leads nowhere',
+    (text) => {
+      expect(() => run(text, { params: { lr: 1 } })).toThrow('has no value');
+    },
+  );
+
+  it.each<[string, number]>([
+    ['1 +', 4],
+    ['(1', 3],
+    ['a b', 3],
+    ['1 @ 2', 3],
+    ['a..b', 3],
+    ['', 1],
+  ])('names the column of the mistake in %j', (text, column) => {
+    expect(columnOf(text)).toBe(column);
+  });
+
+  it('has an end to depth and length', () => {
+    expect(() => parseExpression('('.repeat(200) + '1' + ')'.repeat(200))).toThrow('deeply');
+    expect(() => parseExpression('1+'.repeat(600) + '1')).toThrow('longer');
+  });
+
+  it('lists what it reads', () => {
+    const tree = parseExpression('params.a > 1 && steps.x.outputs.y in [item.z]');
+    expect(referencesOf(tree).map((parts) => parts.join('.'))).toEqual([
+      'params.a',
+      'steps.x.outputs.y',
+      'item.z',
+    ]);
+  });
+
+  it('calculates like JavaScript on random sums and products', () => {
+    const number = fc.integer({ min: 0, max: 999 }).map(String);
+    const tree = fc.letrec<{ node: string }>((tie) => ({
+      node: fc.oneof(
+        { maxDepth: 5 },
+        number,
+        fc.tuple(tie('node'), fc.constantFrom('+', '-', '*'), tie('node')).map(
+          ([a, op, b]) => `(${a} ${op} ${b})`,
+        ),
+      ),
+    })).node;
+    fc.assert(
+      fc.property(tree, (text) => {
+        // an independent implementation: the engine that runs this test
+        // eslint-disable-next-line @typescript-eslint/no-implied-eval, @typescript-eslint/no-unsafe-call
+        expect(run(text)).toBe(new Function(`return ${text}`)());
+      }),
+    );
+  });
+
+  it('never throws anything but ExpressionError on random text', () => {
+    fc.assert(
+      fc.property(fc.string({ maxLength: 60 }), (text) => {
+        const column = columnOf(text);
+        expect(column).not.toBe(-1);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+});
