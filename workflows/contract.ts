@@ -65,3 +65,42 @@ export interface ChangedAlias {
   readonly previousVersion: number | null;
   readonly revision: number;
 }
+/** Letters, digits, '_' and '-', as in MLflow. */
+const ALIAS = /^[\w-]{1,255}$/;
+/** `models:/name/latest` and `models:/name@v3` would read as something else. */
+const RESERVED_ALIAS = /^(latest|v\d+)$/i;
+
+/** Why this alias may not exist; undefined if it may. */
+export function aliasProblem(alias: string): string | undefined {
+  if (!ALIAS.test(alias)) {
+    return `The alias '${alias}' is not 1 to 255 letters, digits, '_' or '-'.`;
+  }
+  return RESERVED_ALIAS.test(alias) ? `The alias '${alias}' is reserved.` : undefined;
+}
+
+/** Why a change is refused before any row is read; undefined if it is not. */
+export function changeAliasProblem(change: ChangeAlias): string | undefined {
+  const problem = aliasProblem(change.alias);
+  if (problem !== undefined) return problem;
+  const { version, expectedVersion, actor, reason, idempotencyKey } = change;
+  if (!isVersion(version)) return 'The version is neither a whole number from 1 on nor null.';
+  if (expectedVersion !== undefined && !isVersion(expectedVersion)) {
+    return 'The expected version is neither a whole number from 1 on nor null.';
+  }
+  if (!isText(actor, 1, 500)) return 'The actor is not a text of 1 to 500 characters.';
+  if (!isText(reason, 0, 1000)) return 'The reason is not a text of at most 1000 characters.';
+  const keyFits = isText(idempotencyKey, 1, 500);
+  return keyFits ? undefined : 'The idempotency key is not a text of 1 to 500 characters.';
+}
+
+function isVersion(value: unknown): boolean {
+  const VERSION_MAX = 2 ** 31 - 1; // the column is an integer
+  return (
+    value === null ||
+    (Number.isInteger(value) && Number(value) >= 1 && Number(value) <= VERSION_MAX)
+  );
+}
+
+function isText(value: unknown, charsMin: number, charsMax: number): boolean {
+  return typeof value === 'string' && value.length >= charsMin && value.length <= charsMax;
+}

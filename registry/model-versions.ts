@@ -1,0 +1,134 @@
+import { AppError, found } from '../errors/app-error';
+import type { ModelVersion } from '../schemas/model-versions';
+import type { ModelTag } from '../schemas/registered-models';
+import { errorCode } from '../storage/postgres/client';
+import {
+  deleteModelVersionTag,
+  findModelVersion,
+  findModelVersionByKey,
+  insertModelVersion,
+  listModelVersions,
+  setModelVersionTag,
+  updateModelVersion,
+  type VersionKey,
+} from '../storage/postgres/model-versions';
+import { assertDescription, assertModelTag, uniqueTags } from './names';
+import type { RegistryDeps } from './registered-models';
+import { artifactIdOf, assertSource } from './sources';
+
+export interface CreateModelVersion {
+  readonly projectId: string;
+  readonly model: string;
+  readonly source: string;
+  readonly runId?: string;
+  readonly description?: string;
+  readonly tags?: readonly ModelTag[];
+  readonly actor: string;
+  /** Makes the call repeatable: the same key gives the same version. */
+  readonly idempotencyKey?: string;
+}
+const UNIQUE_VIOLATION = '23505';
+
+/** Registers the next version of a model; NOT_FOUND if there is no such model. */
+export async function createModelVersion(
+  deps: RegistryDeps,
+  input: CreateModelVersion,
+): Promise<ModelVersion> {
+  const { projectId, model, source, description = '', idempotencyKey } = input;
+  assertSource(source);
+  assertDescription(description);
+  const insert = insertModelVersion(deps.postgres, {
+    projectId,
+    model,
+    source,
+    runId: input.runId,
+    artifactId: artifactIdOf(source),
+    description,
+    tags: uniqueTags(input.tags ?? []),
+    actor: input.actor,
+    idempotencyKey,
+  });
+  const version = await insert.catch((error: unknown) => {
+    if (errorCode(error) === UNIQUE_VIOLATION) return null;
+    throw error;
+  });
+  if (version === null) return repeatedVersion(deps, input);
+  if (version === undefined)
+    throw new AppError('NOT_FOUND', `No registered model '${model}' was found.`);
+  return getModelVersion(deps, { projectId, model, version });
+}
+
+/** What the first call with this key made; CONFLICT if that call was another one. */
+async function repeatedVersion(
+  deps: RegistryDeps,
+  input: CreateModelVersion,
+): Promise<ModelVersion> {
+  const { projectId, model, source, idempotencyKey = '' } = input;
+  const first = await findModelVersionByKey(deps.postgres, { projectId, model, idempotencyKey });
+  if (first?.source === source) return first;
+  throw new AppError('CONFLICT', 'The idempotency key belongs to another model version.');
+}
+
+/** The version, or NOT_FOUND. */
+export async function getModelVersion(deps: RegistryDeps, key: VersionKey): Promise<ModelVersion> {
+  const version = await findModelVersion(deps.postgres, key);
+  return found(version, 'model version', `${key.model}/${key.version}`);
+}
+
+export interface SearchModelVersions {
+  readonly projectId: string;
+  readonly model?: string;
+  readonly after?: { readonly model: string; readonly version: number };
+  readonly limit: number;
+}
+export interface ModelVersionPage {
+  readonly versions: ModelVersion[];
+  readonly next: { readonly model: string; readonly version: number } | undefined;
+}
+
+/** One page of versions, by model, newest first; `next` is its last one if there may be more. */
+export async function searchModelVersions(
+  deps: RegistryDeps,
+  page: SearchModelVersions,
+): Promise<ModelVersionPage> {
+  const { projectId, model, after, limit } = page;
+  const rows = await listModelVersions(deps.postgres, {
+    projectId,
+    model,
+    after,
+    limit: limit + 1,
+  });
+  const versions = rows.slice(0, limit);
+  const last = versions.at(-1);
+  const more = rows.length > limit && last !== undefined;
+  return { versions, next: more ? { model: last.model, version: last.version } : undefined };
+}
+
+/** Replaces the description; NOT_FOUND if there is no such version. */
+export async function describeModelVersion(
+  deps: RegistryDeps,
+  change: VersionKey & { readonly description: string },
+): Promise<ModelVersion> {
+  assertDescription(change.description);
+  await updateModelVersion(deps.postgres, change);
+  return getModelVersion(deps, change);
+}
+
+/** Sets a tag, whatever it was; NOT_FOUND if there is no such version. */
+export async function tagModelVersion(
+  deps: RegistryDeps,
+  tag: VersionKey & ModelTag,
+): Promise<void> {
+  assertModelTag(tag);
+  const tagged = await setModelVersionTag(deps.postgres, tag);
+  found(tagged || undefined, 'model version', `${tag.model}/${tag.version}`);
+}
+
+/** Removes a tag, there or not; NOT_FOUND if there is no such version. */
+export async function untagModelVersion(
+  deps: RegistryDeps,
+  tag: VersionKey & { readonly key: string },
+): Promise<void> {
+  await getModelVersion(deps, tag);
+  await deleteModelVersionTag(deps.postgres, tag);
+}

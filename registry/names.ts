@@ -1,0 +1,47 @@
+import { AppError, requireArgument } from '../errors/app-error';
+import { MODEL_LIMITS, type ModelTag } from '../schemas/registered-models';
+
+// Rules of MLflow's own server (mlflow/utils/validation.py), so that clients meet no surprise.
+
+/** INVALID_ARGUMENT unless a model may have this name. */
+export function assertModelName(name: string): void {
+  requireArgument(name !== '', 'Registered model name cannot be empty.');
+  const { nameCharsMax } = MODEL_LIMITS;
+  requireArgument(
+    name.length <= nameCharsMax,
+    `Model names have at most ${nameCharsMax} characters.`,
+  );
+  const message = `Invalid model name: '${name}'. Names hold neither '/' nor ':' nor control characters.`;
+  // eslint-disable-next-line no-control-regex
+  requireArgument(!/[/:\u0000-\u001f\u007f]/.test(name), message);
+}
+
+/** INVALID_ARGUMENT if the description is too long or holds NUL, which Postgres cannot keep. */
+export function assertDescription(description: string): void {
+  const { descriptionCharsMax: max } = MODEL_LIMITS;
+  requireArgument(description.length <= max, `Descriptions have at most ${max} characters.`);
+  requireArgument(!description.includes('\0'), 'A description holds no NUL.');
+}
+
+/** INVALID_ARGUMENT unless the tag's key and value are within their limits. */
+export function assertModelTag(tag: ModelTag): void {
+  const { tagKeyCharsMax, tagValueCharsMax } = MODEL_LIMITS;
+  requireArgument(tag.key !== '', 'A tag has a key.');
+  requireArgument(
+    tag.key.length <= tagKeyCharsMax,
+    `Tag keys have at most ${tagKeyCharsMax} characters.`,
+  );
+  requireArgument(
+    tag.value.length <= tagValueCharsMax,
+    `Tag values have at most ${tagValueCharsMax} characters.`,
+  );
+  requireArgument(!`${tag.key}${tag.value}`.includes('\0'), 'A tag holds no NUL.');
+}
+
+/** Checks tags that arrive together; of several with one key the last counts, as in MLflow. */
+export function uniqueTags(tags: readonly ModelTag[]): ModelTag[] {
+  const { tagsPerRequestMax: max } = MODEL_LIMITS;
+  if (tags.length > max) throw new AppError('INVALID_ARGUMENT', `At most ${max} tags at once.`);
+  tags.forEach(assertModelTag);
+  return [...new Map(tags.map((tag) => [tag.key, tag])).values()];
+}
