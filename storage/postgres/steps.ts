@@ -1,0 +1,138 @@
+import type { Step, StepStatus } from '../../schemas/pipeline-runs';
+import type { Outputs, StepSpec } from '../../schemas/plan';
+import type { Sql } from './client';
+
+export interface StepKey {
+  readonly projectId: string;
+  readonly runId: string;
+  readonly stepKey: string;
+}
+/** A node of a run's graph as it is stored; `spec` holds the step's spec and, in a foreach, `item`. */
+export interface InsertStep {
+  readonly key: string;
+  readonly index: number;
+  readonly spec: StepSpec;
+  readonly item: Readonly<Record<string, unknown>> | undefined;
+}
+/** What carrying out a step needs to know of it. */
+export interface StoredStep {
+  readonly spec: StepSpec;
+  readonly item: Readonly<Record<string, unknown>> | undefined;
+  readonly status: StepStatus;
+  readonly outputs: Outputs | null;
+}
+
+const INSERT = `
+INSERT INTO steps (project_id, run_id, key, index, spec, status)
+SELECT $1, $2, s.key, s.index, s.spec, 'waiting'
+FROM unnest($3::text[], $4::integer[], $5::jsonb[]) AS s (key, index, spec)
+ON CONFLICT (run_id, key) DO NOTHING`;
+const FIND = `
+SELECT spec, status, outputs FROM steps WHERE project_id = $1 AND run_id = $2 AND key = $3`;
+const OUTPUTS = `
+SELECT key, outputs FROM steps WHERE project_id = $1 AND run_id = $2 AND outputs IS NOT NULL`;
+// the first valid commit wins; a later one reads what was committed
+const COMMIT = `
+UPDATE steps SET outputs = coalesce(outputs, $4::jsonb)
+WHERE project_id = $1 AND run_id = $2 AND key = $3
+RETURNING outputs`;
+// the run's row is locked first, as storage/postgres/transitions.ts does, for the same reason
+const STARTED = `
+WITH run AS (
+  SELECT id FROM pipeline_runs WHERE project_id = $1 AND id = $2 FOR NO KEY UPDATE
+), started AS (
+  UPDATE steps s SET status = 'running', reason = NULL, started_at = coalesce(s.started_at, now())
+  FROM run
+  WHERE s.project_id = $1 AND s.run_id = run.id AND s.key = $3
+    AND s.status IN ('waiting', 'running', 'retrying')
+  RETURNING s.key
+)
+INSERT INTO transitions (project_id, run_id, step_key, attempt, state, reason)
+SELECT $1, $2, key, $4, 'started', $5 FROM started
+ON CONFLICT (run_id, step_key, attempt, state, reason) DO NOTHING`;
+const LIST = `
+SELECT key, status, reason, outputs, tracked_run_id, started_at, ended_at
+FROM steps WHERE project_id = $1 AND run_id = $2
+ORDER BY index`;
+
+interface Row {
+  readonly key: string;
+  readonly status: StepStatus;
+  readonly reason: string | null;
+  readonly outputs: Outputs | null;
+  readonly tracked_run_id: string | null;
+  readonly started_at: Date | null;
+  readonly ended_at: Date | null;
+}
+
+/** Stores the steps of a run as waiting; those that are there stay as they are. */
+export async function insertSteps(
+  sql: Sql,
+  run: { readonly projectId: string; readonly runId: string; readonly steps: readonly InsertStep[] },
+): Promise<void> {
+  const specs = run.steps.map(({ spec, item }) => JSON.stringify({ ...spec, item }));
+  const keys = run.steps.map((step) => step.key);
+  const indexes = run.steps.map((step) => step.index);
+  await sql.query(INSERT, [run.projectId, run.runId, keys, indexes, specs]);
+}
+
+/** One step with its spec, or undefined. */
+export async function findStep(sql: Sql, key: StepKey): Promise<StoredStep | undefined> {
+  type Stored = Pick<Row, 'status' | 'outputs'> & {
+    readonly spec: StepSpec & { readonly item?: Readonly<Record<string, unknown>> };
+  };
+  const [row] = await sql.query<Stored>(FIND, [key.projectId, key.runId, key.stepKey]);
+  if (row === undefined) return undefined;
+  const { item, ...spec } = row.spec;
+  return { spec, item, status: row.status, outputs: row.outputs };
+}
+
+/** The committed outputs of a run's steps, by step key. */
+export async function findOutputs(
+  sql: Sql,
+  run: { readonly projectId: string; readonly runId: string },
+): Promise<Record<string, Outputs>> {
+  type Committed = { readonly key: string; readonly outputs: Outputs };
+  const rows = await sql.query<Committed>(OUTPUTS, [run.projectId, run.runId]);
+  return Object.fromEntries(rows.map((row) => [row.key, row.outputs]));
+}
+
+/** Commits the outputs of a step; returns those of the first commit, undefined if no such step. */
+export async function commitOutputs(
+  sql: Sql,
+  commit: StepKey & { readonly outputs: Outputs },
+): Promise<Outputs | undefined> {
+  const { projectId, runId, stepKey, outputs } = commit;
+  const values = [projectId, runId, stepKey, JSON.stringify(outputs)];
+  const [row] = await sql.query<{ outputs: Outputs }>(COMMIT, values);
+  return row?.outputs;
+}
+
+/**
+ * Says that an attempt of a step has begun, and where; nothing if the step has ended. Inside a
+ * transaction it is the first statement that writes to the step: it locks the run's row.
+ */
+export async function markStepStarted(
+  sql: Sql,
+  started: StepKey & { readonly attempt: number; readonly reason: string },
+): Promise<void> {
+  const { projectId, runId, stepKey, attempt, reason } = started;
+  await sql.query(STARTED, [projectId, runId, stepKey, attempt, reason]);
+}
+
+/** All steps of a run, in the order of its graph. */
+export async function listSteps(
+  sql: Sql,
+  run: { readonly projectId: string; readonly runId: string },
+): Promise<Step[]> {
+  const rows = await sql.query<Row>(LIST, [run.projectId, run.runId]);
+  return rows.map((row) => ({
+    key: row.key,
+    status: row.status,
+    reason: row.reason,
+    outputs: row.outputs,
+    trackedRunId: row.tracked_run_id,
+    startedAt: row.started_at?.toISOString() ?? null,
+    endedAt: row.ended_at?.toISOString() ?? null,
+  }));
+}
