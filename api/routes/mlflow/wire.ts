@@ -1,0 +1,183 @@
+import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
+import { AppError } from '../../../errors/app-error';
+import type { RoutePermission } from '../../app';
+
+/** How a field travels (proto2 JSON as MLflow's Python, Java and R clients really send it). */
+export type FieldType = 'string' | 'int64' | 'double' | 'bool' | 'strings' | FieldTable | [FieldTable];
+export interface Field {
+  readonly type: FieldType;
+  /** Present and not the empty string. */
+  readonly required?: boolean;
+}
+/** One request message: field name → how to read it. */
+export interface FieldTable {
+  readonly [name: string]: Field;
+}
+
+type ValueOf<T> = T extends 'string' ? string
+  : T extends 'int64' | 'double' ? number
+  : T extends 'bool' ? boolean
+  : T extends 'strings' ? string[]
+  : T extends readonly [infer Item extends FieldTable] ? Message<Item>[]
+  : T extends FieldTable ? Message<T>
+  : never;
+/** The parsed message of a table; every field may be missing except the required ones. */
+export type Message<T extends FieldTable> = {
+  [K in keyof T]: T[K]['required'] extends true ? ValueOf<T[K]['type']> : ValueOf<T[K]['type']> | undefined;
+};
+
+/** Reads a request by its table: query string on GET, JSON body otherwise. */
+export function readRequest<const T extends FieldTable>(request: FastifyRequest, table: T): Message<T> {
+  return readMessage(request.method === 'GET' ? request.query : bodyOf(request), table);
+}
+
+function bodyOf(request: FastifyRequest): unknown {
+  const { body } = request;
+  if (body === undefined || body === null || body === '') return {};
+  // old clients send a JSON string that holds JSON
+  if (typeof body === 'string') return parseJson(body);
+  return body;
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    throw new AppError('INVALID_ARGUMENT', 'The body is not valid JSON.');
+  }
+}
+
+/** Reads one message; unknown fields are ignored, camelCase is accepted, nulls count as unset. */
+export function readMessage<const T extends FieldTable>(value: unknown, table: T): Message<T> {
+  if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+    throw new AppError('INVALID_ARGUMENT', 'The request must be a JSON object.');
+  }
+  const given = value as Record<string, unknown>;
+  const message: Record<string, unknown> = {};
+  const missing: string[] = [];
+  for (const [name, field] of Object.entries(table)) {
+    const raw = given[name] ?? given[camelCase(name)];
+    if (raw === undefined || raw === null) message[name] = undefined;
+    else message[name] = readValue(raw, field.type, name);
+    if (field.required === true && (message[name] === undefined || message[name] === '')) {
+      missing.push(name);
+    }
+  }
+  if (missing.length > 0) {
+    const text = `Missing value for required parameter '${missing[0] ?? ''}'.`;
+    throw new AppError('INVALID_ARGUMENT', `${text} See the API docs for more information.`);
+  }
+  return message as Message<T>;
+}
+
+function camelCase(name: string): string {
+  return name.replace(/_([a-z])/g, (_, letter: string) => letter.toUpperCase());
+}
+
+function readValue(raw: unknown, type: FieldType, name: string): unknown {
+  if (Array.isArray(type)) {
+    if (!Array.isArray(raw)) throw wrong(name, raw, 'a list');
+    const [table] = type;
+    return raw.map((item) => readMessage(item, table));
+  }
+  if (typeof type === 'object') return readMessage(raw, type as FieldTable);
+  switch (type) {
+    case 'string':
+      return readString(raw, name);
+    case 'strings':
+      return (Array.isArray(raw) ? raw : [raw]).map((item) => readString(item, name));
+    case 'int64':
+      return readInteger(raw, name);
+    case 'double':
+      return readDouble(raw, name);
+    case 'bool':
+      return readBoolean(raw, name);
+  }
+}
+
+function readString(raw: unknown, name: string): string {
+  if (typeof raw === 'string') return raw;
+  if (typeof raw === 'number' || typeof raw === 'boolean') return String(raw);
+  throw wrong(name, raw, 'a string');
+}
+function readInteger(raw: unknown, name: string): number {
+  const value = typeof raw === 'string' && /^[+-]?\d+$/.test(raw.trim()) ? Number(raw) : raw;
+  if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
+  throw wrong(name, raw, 'an integer');
+}
+function readDouble(raw: unknown, name: string): number {
+  if (typeof raw === 'number') return raw;
+  if (typeof raw === 'string' && raw.trim() !== '') {
+    const value = Number(raw); // also 'Infinity' and '-Infinity'
+    if (!Number.isNaN(value) || raw === 'NaN') return value;
+  }
+  throw wrong(name, raw, 'a number');
+}
+function readBoolean(raw: unknown, name: string): boolean {
+  if (typeof raw === 'boolean') return raw;
+  if (typeof raw === 'string' && /^(true|false)$/i.test(raw)) return raw.toLowerCase() === 'true';
+  throw wrong(name, raw, 'true or false');
+}
+function wrong(name: string, raw: unknown, expected: string): AppError {
+  const shown = JSON.stringify(raw).slice(0, 100);
+  const text = `Invalid value ${shown} for parameter '${name}' supplied: must be ${expected}.`;
+  return new AppError('INVALID_ARGUMENT', text);
+}
+
+/** A double as MLflow writes it: NaN as text, ±Infinity clamped to the largest finite number. */
+export function writeDouble(value: number): number | string {
+  if (Number.isNaN(value)) return 'NaN';
+  if (value === Infinity) return Number.MAX_VALUE;
+  return value === -Infinity ? -Number.MAX_VALUE : value;
+}
+
+/** Leaves out what is unset and every empty list, at every depth, as proto2 JSON does. */
+export function writeMessage(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(writeMessage);
+  if (value === null || typeof value !== 'object') return value;
+  const entries = Object.entries(value)
+    .filter(([, item]) => item !== undefined && item !== null)
+    .filter(([, item]) => !(Array.isArray(item) && item.length === 0))
+    .map(([key, item]) => [key, writeMessage(item)]);
+  return Object.fromEntries(entries);
+}
+
+/** A route of MLflow: mounted under `/api/2.0/mlflow` and `/ajax-api/2.0/mlflow`. */
+export interface MlflowRoute<T extends FieldTable> {
+  readonly method: 'GET' | 'POST' | 'PATCH' | 'DELETE' | readonly ('GET' | 'POST')[];
+  readonly path: string; // behind the prefix, without a leading slash
+  readonly permission: RoutePermission;
+  readonly table: T;
+  readonly handler: (
+    message: Message<T>,
+    request: FastifyRequest,
+    reply: FastifyReply,
+  ) => Promise<object>;
+}
+const PREFIXES = ['/api/2.0/mlflow', '/ajax-api/2.0/mlflow'];
+
+/** Mounts a route; its answer is written by the proto2 rules. POST must be JSON. */
+export function mountMlflow<const T extends FieldTable>(app: FastifyInstance, route: MlflowRoute<T>): void {
+  const methods = typeof route.method === 'string' ? [route.method] : [...route.method];
+  for (const prefix of PREFIXES) {
+    app.route({
+      method: methods,
+      url: `${prefix}/${route.path}`,
+      config: { permission: route.permission },
+      handler: async (request, reply) => {
+        checkContentType(request);
+        const message = readRequest(request, route.table);
+        const answer = writeMessage(await route.handler(message, request, reply));
+        return reply.type('application/json').send(JSON.stringify(answer));
+      },
+    });
+  }
+}
+
+function checkContentType(request: FastifyRequest): void {
+  if (request.method !== 'POST' || request.body === undefined) return;
+  const type = request.headers['content-type'] ?? '';
+  if (type.startsWith('application/json')) return;
+  const text = "Bad Request. Content-Type must be one of ['application/json'].";
+  throw new AppError('INVALID_ARGUMENT', text);
+}
