@@ -66,13 +66,13 @@ export interface ChangedAlias {
   readonly revision: number;
 }
 /** Letters, digits, '_' and '-', as in MLflow. */
-const ALIAS = /^[\w-]{1,255}$/;
+const ALIAS = /^[\w-]+$/;
 /** `models:/name/latest` and `models:/name@v3` would read as something else. */
 const RESERVED_ALIAS = /^(latest|v\d+)$/i;
 
 /** Why this alias may not exist; undefined if it may. */
 export function aliasProblem(alias: string): string | undefined {
-  if (!ALIAS.test(alias)) {
+  if (!isText(alias, 1, 255) || !ALIAS.test(alias)) {
     return `The alias '${alias}' is not 1 to 255 letters, digits, '_' or '-'.`;
   }
   return RESERVED_ALIAS.test(alias) ? `The alias '${alias}' is reserved.` : undefined;
