@@ -1,3 +1,9 @@
+import { canonicalJson } from './canonical';
+import { ExpressionError, tokenize } from './expression-tokens';
+import type { Token } from './expression-tokens';
+
+export { ExpressionError } from './expression-tokens';
+
 /**
  * The expression language of pipelines: literals, lists, paths, comparison, arithmetic, and/or/not,
  * `in`. Small, total, without side effects; runs in the workflow isolate.
@@ -13,67 +19,17 @@ export type Expression =
       readonly left: Expression;
       readonly right: Expression;
     };
-type BinaryOp =
+/** The operators between two expressions. */
+export type BinaryOp =
   | '||' | '&&' | '==' | '!=' | '<' | '<=' | '>' | '>=' | 'in' | '+' | '-' | '*' | '/';
 
-/** Longer or deeper expressions belong into a step. */
-const LENGTH_MAX = 1_000;
+/** Deeper expressions belong into a step. */
 const DEPTH_MAX = 50;
-
-/** A mistake in an expression; `column` counts from 1. */
-export class ExpressionError extends Error {
-  readonly column: number;
-  constructor(message: string, column: number) {
-    super(message);
-    this.name = 'ExpressionError';
-    this.column = column;
-  }
-}
-
-interface Token {
-  readonly kind: 'number' | 'string' | 'name' | 'sign' | 'end';
-  readonly text: string;
-  readonly column: number;
-  /** The letters of an operator written as a word: an ordinary name behind a dot. */
-  readonly word?: string;
-}
-
-const TOKEN =
-  /\s*(?:(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|"([^"\\]*)"|'([^'\\]*)'|([A-Za-z_][\w-]*)|(==|!=|<=|>=|&&|\|\||[<>+\-*/!()[\].,]))/y;
-const WORDS = new Map([['and', '&&'], ['or', '||'], ['not', '!'], ['in', 'in']]);
-const CONSTANTS = new Map<string, unknown>([['true', true], ['false', false], ['null', null]]);
-
-function tokenize(text: string): Token[] {
-  if (text.length > LENGTH_MAX) {
-    throw new ExpressionError(`is longer than ${LENGTH_MAX} characters`, LENGTH_MAX);
-  }
-  const tokens: Token[] = [];
-  let at = 0;
-  while (text.slice(at).trim() !== '') {
-    TOKEN.lastIndex = at;
-    const match = TOKEN.exec(text);
-    const column = at + (/^\s*/.exec(text.slice(at))?.[0].length ?? 0) + 1;
-    if (match === null) {
-      throw new ExpressionError(`'${text[column - 1] ?? ''}' is not expected here`, column);
-    }
-    tokens.push(toToken(match, column));
-    at = TOKEN.lastIndex;
-  }
-  tokens.push({ kind: 'end', text: 'the end', column: text.length + 1 });
-  return tokens;
-}
-
-function toToken(match: RegExpExecArray, column: number): Token {
-  const [, number, double, single, name, sign] = match;
-  if (number !== undefined) return { kind: 'number', text: number, column };
-  const string = double ?? single;
-  if (string !== undefined) return { kind: 'string', text: string, column };
-  if (name === undefined) return { kind: 'sign', text: sign ?? '', column };
-  const word = WORDS.get(name);
-  return word === undefined
-    ? { kind: 'name', text: name, column }
-    : { kind: 'sign', text: word, column, word: name };
-}
+const CONSTANTS: ReadonlyMap<string, unknown> = new Map<string, unknown>([
+  ['true', true],
+  ['false', false],
+  ['null', null],
+]);
 
 /** From the loosest to the tightest; each level is left-associative. */
 const LEVELS: readonly (readonly BinaryOp[])[] = [
@@ -279,9 +235,11 @@ function calculate(op: '+' | '-' | '*' | '/', left: unknown, right: unknown): un
   if (op === '+' && typeof left === 'string' && typeof right === 'string') return left + right;
   const a = asNumber(left, op);
   const b = asNumber(right, op);
-  if (op === '+') return a + b;
-  if (op === '-') return a - b;
-  return op === '*' ? a * b : a / b;
+  if (op === '/' && b === 0) throw new ExpressionError('division by zero', 1);
+  const value = { '+': a + b, '-': a - b, '*': a * b, '/': a / b }[op];
+  // what is not finite cannot be kept as JSON
+  if (!Number.isFinite(value)) throw new ExpressionError(`'${op}' gives no finite number`, 1);
+  return value;
 }
 
 function truth(value: unknown): boolean {
@@ -293,5 +251,5 @@ function asNumber(value: unknown, op: string): number {
   throw new ExpressionError(`'${op}' needs numbers, found ${JSON.stringify(value)}`, 1);
 }
 function same(left: unknown, right: unknown): boolean {
-  return left === right || JSON.stringify(left) === JSON.stringify(right);
+  return left === right || canonicalJson(left) === canonicalJson(right);
 }
