@@ -1,4 +1,4 @@
-import type { FastifyInstance, InjectOptions } from 'fastify';
+import type { FastifyInstance } from 'fastify';
 import { createApp, principalOf, type RoutePermission } from '../../api/app';
 import { assertSafeBind } from '../../api/auth/addresses';
 import { createAuthenticate } from '../../api/auth/authenticate';
@@ -7,30 +7,34 @@ import { createToken } from '../../api/auth/tokens';
 import { isAppError } from '../../errors/app-error';
 import { Permission } from '../../schemas/tokens';
 import { insertToken, revokeStepTokens } from '../../storage/postgres/tokens';
+import { callHttp } from '../support/http';
 import { createTestDatabase, type TestDatabase } from '../support/postgres';
 
-const PORT = 7400;
 const ATTEMPT = { runId: 'r1', stepKey: 'train', attempt: 2 };
-const OWN = { host: `127.0.0.1:${PORT}` };
 let db: TestDatabase;
+const apps: FastifyInstance[] = [];
 
 beforeAll(async () => {
   db = await createTestDatabase();
 });
 afterAll(async () => {
+  await Promise.all(apps.map((app) => app.close()));
   await db.drop();
 });
 
-/** One route for each permission; it answers with who called. */
-function appWith(auth: 'open' | 'token'): Promise<FastifyInstance> {
-  return createApp({
+/** A colon would make the rest a parameter. */
+const urlOf = (permission: RoutePermission): string => `/${permission.replace(':', '/')}`;
+
+/** The address of an api with one route for each permission, which answers with who called. */
+async function apiWith(auth: 'open' | 'token'): Promise<string> {
+  const app = await createApp({
     authenticate: createAuthenticate({
       postgres: db.postgres,
-      config: { ANNEAL_AUTH: auth, ANNEAL_PORT: PORT },
+      config: { ANNEAL_AUTH: auth, ANNEAL_PORT: 0 },
     }),
-    routes: (app) => {
+    routes: (routes) => {
       for (const permission of [...Permission.options, 'public'] as RoutePermission[]) {
-        app.post(`/${permission}`, { config: { permission } }, (request) => {
+        routes.post(urlOf(permission), { config: { permission } }, (request) => {
           if (permission === 'public') return { kind: 'nobody' };
           const { kind, name, projectId, attempt } = principalOf(request);
           return { kind, name, projectId, attempt };
@@ -38,6 +42,8 @@ function appWith(auth: 'open' | 'token'): Promise<FastifyInstance> {
       }
     },
   });
+  apps.push(app);
+  return app.listen({ host: '127.0.0.1', port: 0 });
 }
 
 async function tokenOf(
@@ -56,22 +62,38 @@ const basic = (pair: string): Record<string, string> => ({
   authorization: `Basic ${Buffer.from(pair).toString('base64')}`,
 });
 
+const post = (
+  api: string,
+  permission: RoutePermission,
+  headers: Readonly<Record<string, string>> = {},
+): ReturnType<typeof callHttp> => callHttp(api + urlOf(permission), { method: 'POST', headers });
+
 /** Permissions whose route lets these headers in; every other one must answer as given. */
 async function allowed(
-  app: FastifyInstance,
-  headers: InjectOptions['headers'] & {},
+  api: string,
+  headers: Readonly<Record<string, string>>,
   refusal: { readonly status: number; readonly code: string },
 ): Promise<string[]> {
   const open: string[] = [];
   for (const permission of Permission.options) {
-    const reply = await app.inject({ method: 'POST', url: `/${permission}`, headers });
-    if (reply.statusCode === 200) open.push(permission);
+    const reply = await post(api, permission, headers);
+    if (reply.status === 200) open.push(permission);
     else {
-      expect(reply.statusCode).toBe(refusal.status);
+      expect(reply.status).toBe(refusal.status);
       expect(reply.json<{ code: string }>().code).toBe(refusal.code);
     }
   }
   return open.sort();
+}
+
+function withPort(
+  api: string,
+  headers: { readonly host: string; readonly origin?: string },
+): Record<string, string> {
+  const port = new URL(api).port;
+  return Object.fromEntries(
+    Object.entries(headers).map(([name, value]) => [name, value.replace('PORT', port)]),
+  );
 }
 
 const DENIED = { status: 403, code: 'PERMISSION_DENIED' };
@@ -80,16 +102,15 @@ const FOREIGN = { status: 403, code: 'FORBIDDEN_ORIGIN' };
 const PERSONAL = Permission.options.filter((p) => !p.startsWith('attempts:')).sort();
 
 describe.each(['open', 'token'] as const)('with ANNEAL_AUTH=%s', (auth) => {
-  let app: FastifyInstance;
+  let api: string;
   beforeAll(async () => {
-    app = await appWith(auth);
+    api = await apiWith(auth);
   });
-  afterAll(() => app.close());
 
   it('lets a public route answer anyone', async () => {
     const headers = { host: 'evil.example', origin: 'http://evil.example' };
-    const reply = await app.inject({ method: 'POST', url: '/public', headers });
-    expect(reply.statusCode).toBe(200);
+    const reply = await post(api, 'public', headers);
+    expect(reply.status).toBe(200);
   });
 
   it.each([
@@ -101,21 +122,21 @@ describe.each(['open', 'token'] as const)('with ANNEAL_AUTH=%s', (auth) => {
     ['Basic with another password', basic('me:secret')],
     ['Basic without a colon', basic('me')],
   ])('answers 401 to %s, everywhere', async (_name, headers) => {
-    expect(await allowed(app, { ...OWN, ...headers }, UNKNOWN)).toEqual([]);
+    expect(await allowed(api, headers, UNKNOWN)).toEqual([]);
   });
 
   it('lets a node begin attempts and move bytes, no more', async () => {
-    const open = await allowed(app, bearer(await tokenOf('node')), DENIED);
+    const open = await allowed(api, bearer(await tokenOf('node')), DENIED);
     expect(open).toEqual(['artifacts:read', 'artifacts:write', 'attempts:begin']);
   });
 
   it('lets an attempt track itself and speak for itself, no more', async () => {
     const token = await tokenOf('attempt');
-    expect(await allowed(app, bearer(token), DENIED)).toEqual([
+    expect(await allowed(api, bearer(token), DENIED)).toEqual([
       'artifacts:read', 'artifacts:write', 'attempts:self', 'experiments:read',
       'experiments:write', 'models:read', 'runs:read', 'runs:write',
     ]); // prettier-ignore
-    const reply = await app.inject({ method: 'POST', url: '/runs:write', headers: bearer(token) });
+    const reply = await post(api, 'runs:write', bearer(token));
     expect(reply.json()).toEqual({
       kind: 'attempt', name: 'a attempt', projectId: 'default', attempt: ATTEMPT,
     }); // prettier-ignore
@@ -124,68 +145,58 @@ describe.each(['open', 'token'] as const)('with ANNEAL_AUTH=%s', (auth) => {
   it('lets a user do what its list says, never what belongs to nodes and attempts', async () => {
     const permissions = ['runs:read', 'models:write', 'attempts:begin', 'attempts:self', 'gone'];
     const token = await tokenOf('user', { permissions });
-    expect(await allowed(app, bearer(token), DENIED)).toEqual(['models:write', 'runs:read']);
+    expect(await allowed(api, bearer(token), DENIED)).toEqual(['models:write', 'runs:read']);
   });
 
   it('takes the token as the password of Basic', async () => {
     const token = await tokenOf('user', { permissions: ['runs:read'] });
-    expect(await allowed(app, basic(`anyone:${token}`), DENIED)).toEqual(['runs:read']);
+    expect(await allowed(api, basic(`anyone:${token}`), DENIED)).toEqual(['runs:read']);
   });
 
   it('refuses tokens that expired or were revoked', async () => {
     const expired = await tokenOf('user', { permissions: ['runs:read'], expiresAt: new Date(0) });
-    expect(await allowed(app, { ...OWN, ...bearer(expired) }, UNKNOWN)).toEqual([]);
+    expect(await allowed(api, bearer(expired), UNKNOWN)).toEqual([]);
     const revoked = await tokenOf('attempt', { attempt: { ...ATTEMPT, runId: 'r2' } });
     await revokeStepTokens(db.postgres, { projectId: 'default', runId: 'r2', stepKey: 'train' });
-    expect(await allowed(app, { ...OWN, ...bearer(revoked) }, UNKNOWN)).toEqual([]);
+    expect(await allowed(api, bearer(revoked), UNKNOWN)).toEqual([]);
   });
 });
 
 describe('without a token', () => {
   it('is refused everywhere with ANNEAL_AUTH=token', async () => {
-    const app = await appWith('token');
-    expect(await allowed(app, OWN, UNKNOWN)).toEqual([]);
-    const reply = await app.inject({ method: 'POST', url: '/runs:read', headers: OWN });
+    const api = await apiWith('token');
+    expect(await allowed(api, {}, UNKNOWN)).toEqual([]);
+    const reply = await post(api, 'runs:read');
     expect(reply.headers['www-authenticate']).toMatch(/^Basic /);
-    await app.close();
   });
 
   it.each([
-    { host: `127.0.0.1:${PORT}` },
-    { host: `localhost:${PORT}` },
-    { host: `[::1]:${PORT}` },
-    { host: `localhost:${PORT}`, origin: `http://localhost:${PORT}` },
+    { host: '127.0.0.1:PORT' },
+    { host: 'localhost:PORT' },
+    { host: 'LOCALHOST:PORT' },
+    { host: '[::1]:PORT' },
+    { host: 'localhost:PORT', origin: 'http://localhost:PORT' },
   ])('is the local user with ANNEAL_AUTH=open and %p', async (headers) => {
-    const app = await appWith('open');
-    expect(await allowed(app, headers, DENIED)).toEqual(PERSONAL);
-    await app.close();
+    const api = await apiWith('open');
+    expect(await allowed(api, withPort(api, headers), DENIED)).toEqual(PERSONAL);
   });
 
   it.each([
     { host: 'evil.example' },
-    { host: `evil.example:${PORT}` },
-    { host: `localhost:${PORT}.evil.example` },
+    { host: 'evil.example:PORT' },
+    { host: 'localhost:PORT.evil.example' },
     { host: 'localhost' },
-    { host: `localhost:${PORT + 1}` },
-    { host: '' },
-    { ...OWN, origin: 'http://evil.example' },
-    { ...OWN, origin: `http://localhost:${PORT + 1}` },
-    { ...OWN, origin: `https://127.0.0.1:${PORT}` },
-    { ...OWN, origin: 'null' },
-    { ...OWN, origin: '' },
+    { host: 'localhost:1' },
+    { host: 'localhost:' },
+    { host: '127.0.0.1:PORT', origin: 'http://evil.example' },
+    { host: '127.0.0.1:PORT', origin: 'http://127.0.0.1:1' },
+    { host: '127.0.0.1:PORT', origin: 'http://127.0.0.1' },
+    { host: '127.0.0.1:PORT', origin: 'https://127.0.0.1:PORT' },
+    { host: '127.0.0.1:PORT', origin: 'null' },
+    { host: '127.0.0.1:PORT', origin: '' },
   ])('is refused with ANNEAL_AUTH=open and %p', async (headers) => {
-    const app = await appWith('open');
-    expect(await allowed(app, headers, FOREIGN)).toEqual([]);
-    await app.close();
-  });
-
-  it('goes by the port that is listened on', async () => {
-    const app = await appWith('open');
-    const url = await app.listen({ host: '127.0.0.1', port: 0 });
-    const own = await fetch(`${url}/runs:read`, { method: 'POST' });
-    const foreign = await fetch(`${url}/runs:read`, { method: 'POST', headers: { origin: 'null' } });
-    expect([own.status, foreign.status]).toEqual([200, 403]);
-    await app.close();
+    const api = await apiWith('open');
+    expect(await allowed(api, withPort(api, headers), FOREIGN)).toEqual([]);
   });
 });
 
@@ -216,16 +227,18 @@ describe('the start', () => {
   });
 
   it('stores the configured tokens; a changed one replaces the old', async () => {
-    const app = await appWith('token');
+    const api = await apiWith('token');
     const [first, second] = [createToken('user').text, createToken('user').text];
     const node = createToken('node').text;
     await bootstrapTokens(db.postgres, { ANNEAL_ADMIN_TOKEN: first, ANNEAL_NODE_TOKEN: node });
     await bootstrapTokens(db.postgres, { ANNEAL_ADMIN_TOKEN: first, ANNEAL_NODE_TOKEN: node });
-    await bootstrapTokens(db.postgres, { ANNEAL_ADMIN_TOKEN: second, ANNEAL_NODE_TOKEN: undefined });
-    expect(await allowed(app, bearer(first), UNKNOWN)).toEqual([]);
-    expect(await allowed(app, bearer(node), UNKNOWN)).toEqual([]);
-    expect(await allowed(app, bearer(second), DENIED)).toEqual(PERSONAL);
-    await app.close();
+    await bootstrapTokens(db.postgres, {
+      ANNEAL_ADMIN_TOKEN: second,
+      ANNEAL_NODE_TOKEN: undefined,
+    });
+    expect(await allowed(api, bearer(first), UNKNOWN)).toEqual([]);
+    expect(await allowed(api, bearer(node), UNKNOWN)).toEqual([]);
+    expect(await allowed(api, bearer(second), DENIED)).toEqual(PERSONAL);
   });
 
   it.each(['secret', createToken('node').text])('refuses %s as admin token', async (text) => {

@@ -1,0 +1,35 @@
+import { request } from 'node:http';
+
+export interface HttpCall {
+  readonly method?: string;
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+}
+export interface HttpReply {
+  readonly status: number;
+  readonly headers: Readonly<Record<string, string | string[] | undefined>>;
+  readonly text: string;
+  json<T>(): T;
+}
+
+/** One HTTP request whose headers, Host included, are exactly those given (fetch forbids that). */
+export function callHttp(url: string, call: HttpCall = {}): Promise<HttpReply> {
+  return new Promise((resolve, reject) => {
+    const outgoing = request(
+      url,
+      { method: call.method ?? 'GET', headers: call.headers ?? {} },
+      (reply) => {
+        const chunks: Buffer[] = [];
+        reply.on('data', (chunk: Buffer) => chunks.push(chunk));
+        reply.on('error', reject);
+        reply.on('end', () => {
+          const text = Buffer.concat(chunks).toString('utf8');
+          const { statusCode: status = 0, headers } = reply;
+          resolve({ status, headers, text, json: <T>() => JSON.parse(text) as T });
+        });
+      },
+    );
+    outgoing.on('error', reject);
+    outgoing.end(call.body);
+  });
+}
