@@ -9,7 +9,12 @@ import {
   listAliasChanges,
   type SwappedAlias,
 } from '../storage/postgres/model-aliases';
-import { changeAliasProblem, type ChangeAlias, type ChangedAlias } from '../workflows/contract';
+import {
+  aliasProblem,
+  changeAliasProblem,
+  type ChangeAlias,
+  type ChangedAlias,
+} from '../workflows/contract';
 import { getModelVersion } from './model-versions';
 import { getRegisteredModel, type RegistryDeps } from './registered-models';
 
@@ -31,8 +36,7 @@ export async function changeAlias(
   deps: RegistryDeps,
   input: ChangeModelAlias,
 ): Promise<ChangedAlias> {
-  const problem = changeAliasProblem(input.change);
-  requireArgument(problem === undefined, problem ?? '');
+  assertChange(input.change);
   const { projectId, model } = input;
   const { alias, version, expectedVersion, actor, reason, idempotencyKey } = input.change;
   const swap = compareAndSwapAlias(deps.postgres, {
@@ -50,6 +54,24 @@ export async function changeAlias(
     throw error;
   });
   return { alias, ...(swapped ?? (await explainNoChange(deps, input))) };
+}
+
+/** Hands a change to the workflow that serialises the changes of a model. */
+export type SubmitAliasChange = (
+  projectId: string,
+  model: string,
+  change: ChangeAlias,
+) => Promise<ChangedAlias>;
+
+/** A change on a person's behalf: refused at once if it is malformed or there is no such model. */
+export async function requestAliasChange(
+  deps: RegistryDeps & { readonly changeAlias: SubmitAliasChange },
+  input: ChangeModelAlias,
+): Promise<ChangedAlias> {
+  assertChange(input.change);
+  // no workflow is started for a name that nobody registered: it would run for ever
+  await getRegisteredModel(deps, { projectId: input.projectId, name: input.model });
+  return deps.changeAlias(input.projectId, input.model, input.change);
 }
 
 /** Why a change did nothing: it was made before, there was nothing to do, or it is refused. */
@@ -78,6 +100,7 @@ export async function findVersionByAlias(
   key: { readonly projectId: string; readonly model: string; readonly alias: string },
 ): Promise<ModelVersion | undefined> {
   const { projectId, model, alias } = key;
+  if (alias !== 'latest') assertAlias(alias);
   const { newestVersion } = await getRegisteredModel(deps, { projectId, name: model });
   const named = alias === 'latest' ? newestVersion : await findModelAlias(deps.postgres, key);
   if (named === null || named === undefined) return undefined;
@@ -90,4 +113,13 @@ export async function listAliasHistory(
   key: { readonly projectId: string; readonly model: string },
 ): Promise<AliasChange[]> {
   return listAliasChanges(deps.postgres, { ...key, limit: HISTORY_ROWS_MAX });
+}
+
+function assertChange(change: ChangeAlias): void {
+  const problem = changeAliasProblem(change);
+  requireArgument(problem === undefined, problem ?? '');
+}
+function assertAlias(alias: string): void {
+  const problem = aliasProblem(alias);
+  requireArgument(problem === undefined, problem ?? '');
 }

@@ -12,7 +12,13 @@ import {
   updateModelVersion,
   type VersionKey,
 } from '../storage/postgres/model-versions';
-import { assertDescription, assertModelTag, uniqueTags } from './names';
+import {
+  assertDescription,
+  assertModelName,
+  assertModelTag,
+  assertTagKey,
+  uniqueTags,
+} from './names';
 import type { RegistryDeps } from './registered-models';
 import { artifactIdOf, assertSource } from './sources';
 
@@ -28,6 +34,8 @@ export interface CreateModelVersion {
   readonly idempotencyKey?: string;
 }
 const UNIQUE_VIOLATION = '23505';
+/** The largest number that the column holds. */
+const VERSION_MAX = 2 ** 31 - 1;
 
 /** Registers the next version of a model; NOT_FOUND if there is no such model. */
 export async function createModelVersion(
@@ -35,6 +43,7 @@ export async function createModelVersion(
   input: CreateModelVersion,
 ): Promise<ModelVersion> {
   const { projectId, model, source, description = '', idempotencyKey } = input;
+  assertModelName(model);
   assertSource(source);
   assertDescription(description);
   const insert = insertModelVersion(deps.postgres, {
@@ -71,7 +80,9 @@ async function repeatedVersion(
 
 /** The version, or NOT_FOUND. */
 export async function getModelVersion(deps: RegistryDeps, key: VersionKey): Promise<ModelVersion> {
-  const version = await findModelVersion(deps.postgres, key);
+  assertModelName(key.model);
+  const known = key.version <= VERSION_MAX;
+  const version = known ? await findModelVersion(deps.postgres, key) : undefined;
   return found(version, 'model version', `${key.model}/${key.version}`);
 }
 
@@ -110,6 +121,7 @@ export async function describeModelVersion(
   change: VersionKey & { readonly description: string },
 ): Promise<ModelVersion> {
   assertDescription(change.description);
+  await getModelVersion(deps, change);
   await updateModelVersion(deps.postgres, change);
   return getModelVersion(deps, change);
 }
@@ -120,8 +132,8 @@ export async function tagModelVersion(
   tag: VersionKey & ModelTag,
 ): Promise<void> {
   assertModelTag(tag);
-  const tagged = await setModelVersionTag(deps.postgres, tag);
-  found(tagged || undefined, 'model version', `${tag.model}/${tag.version}`);
+  await getModelVersion(deps, tag);
+  await setModelVersionTag(deps.postgres, tag);
 }
 
 /** Removes a tag, there or not; NOT_FOUND if there is no such version. */
@@ -129,6 +141,7 @@ export async function untagModelVersion(
   deps: RegistryDeps,
   tag: VersionKey & { readonly key: string },
 ): Promise<void> {
+  assertTagKey(tag.key);
   await getModelVersion(deps, tag);
   await deleteModelVersionTag(deps.postgres, tag);
 }

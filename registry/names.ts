@@ -23,19 +23,20 @@ export function assertDescription(description: string): void {
   requireArgument(!description.includes('\0'), 'A description holds no NUL.');
 }
 
+/** INVALID_ARGUMENT unless a tag may have this key. */
+export function assertTagKey(key: string): void {
+  const { tagKeyCharsMax: max } = MODEL_LIMITS;
+  requireArgument(key !== '', 'A tag has a key.');
+  requireArgument(key.length <= max, `Tag keys have at most ${max} characters.`);
+  requireArgument(!key.includes('\0'), "A tag's key holds no NUL.");
+}
+
 /** INVALID_ARGUMENT unless the tag's key and value are within their limits. */
 export function assertModelTag(tag: ModelTag): void {
-  const { tagKeyCharsMax, tagValueCharsMax } = MODEL_LIMITS;
-  requireArgument(tag.key !== '', 'A tag has a key.');
-  requireArgument(
-    tag.key.length <= tagKeyCharsMax,
-    `Tag keys have at most ${tagKeyCharsMax} characters.`,
-  );
-  requireArgument(
-    tag.value.length <= tagValueCharsMax,
-    `Tag values have at most ${tagValueCharsMax} characters.`,
-  );
-  requireArgument(!`${tag.key}${tag.value}`.includes('\0'), 'A tag holds no NUL.');
+  assertTagKey(tag.key);
+  const { tagValueCharsMax: max } = MODEL_LIMITS;
+  requireArgument(tag.value.length <= max, `Tag values have at most ${max} characters.`);
+  requireArgument(!tag.value.includes('\0'), "A tag's value holds no NUL.");
 }
 
 /** Checks tags that arrive together; of several with one key the last counts, as in MLflow. */

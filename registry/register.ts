@@ -1,15 +1,11 @@
-import type { ChangeAlias, ChangedAlias } from '../workflows/contract';
+import type { SubmitAliasChange } from './model-aliases';
 import { createModelVersion } from './model-versions';
 import type { RegistryDeps } from './registered-models';
 import { assertModelName } from './names';
 import { insertRegisteredModel } from '../storage/postgres/registered-models';
 
 export interface RegisterModelDeps extends RegistryDeps {
-  readonly changeAlias: (
-    projectId: string,
-    model: string,
-    change: ChangeAlias,
-  ) => Promise<ChangedAlias>;
+  readonly changeAlias: SubmitAliasChange;
 }
 export interface RegisterModel {
   readonly projectId: string;

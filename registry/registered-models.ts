@@ -10,7 +10,13 @@ import {
   updateRegisteredModel,
   type ModelKey,
 } from '../storage/postgres/registered-models';
-import { assertDescription, assertModelName, assertModelTag, uniqueTags } from './names';
+import {
+  assertDescription,
+  assertModelName,
+  assertModelTag,
+  assertTagKey,
+  uniqueTags,
+} from './names';
 
 export interface RegistryDeps {
   readonly postgres: Sql;
@@ -44,6 +50,7 @@ export async function getRegisteredModel(
   deps: RegistryDeps,
   key: ModelKey,
 ): Promise<RegisteredModel> {
+  assertModelName(key.name);
   return found(await findRegisteredModel(deps.postgres, key), NOUN, key.name);
 }
 
@@ -67,9 +74,9 @@ export async function describeRegisteredModel(
   deps: RegistryDeps,
   change: ModelKey & { readonly description: string },
 ): Promise<RegisteredModel> {
+  assertModelName(change.name);
   assertDescription(change.description);
-  const changed = await updateRegisteredModel(deps.postgres, change);
-  found(changed || undefined, NOUN, change.name);
+  await updateRegisteredModel(deps.postgres, change);
   return getRegisteredModel(deps, change);
 }
 
@@ -79,7 +86,8 @@ export async function tagRegisteredModel(
   tag: ModelKey & ModelTag,
 ): Promise<void> {
   assertModelTag(tag);
-  found((await setRegisteredModelTag(deps.postgres, tag)) || undefined, NOUN, tag.name);
+  await getRegisteredModel(deps, tag);
+  await setRegisteredModelTag(deps.postgres, tag);
 }
 
 /** Removes a tag, there or not; NOT_FOUND if there is no such model. */
@@ -87,6 +95,7 @@ export async function untagRegisteredModel(
   deps: RegistryDeps,
   tag: ModelKey & { readonly key: string },
 ): Promise<void> {
+  assertTagKey(tag.key);
   await getRegisteredModel(deps, tag);
   await deleteRegisteredModelTag(deps.postgres, tag);
 }

@@ -102,5 +102,6 @@ function isVersion(value: unknown): boolean {
 }
 
 function isText(value: unknown, charsMin: number, charsMax: number): boolean {
-  return typeof value === 'string' && value.length >= charsMin && value.length <= charsMax;
+  if (typeof value !== 'string' || value.includes('\0')) return false; // Postgres keeps no NUL
+  return value.length >= charsMin && value.length <= charsMax;
 }

@@ -69,14 +69,12 @@ WITH counter AS (
 SELECT version FROM inserted`;
 const UPDATE = `
 UPDATE model_versions SET description = $4, updated_at = now()
-WHERE project_id = $1 AND model = $2 AND version = $3
-RETURNING version`;
+WHERE project_id = $1 AND model = $2 AND version = $3`;
 const SET_TAG = `
 INSERT INTO model_version_tags (project_id, model, version, key, value)
 SELECT project_id, model, version, $4, $5 FROM model_versions
 WHERE project_id = $1 AND model = $2 AND version = $3
-ON CONFLICT (project_id, model, version, key) DO UPDATE SET value = excluded.value
-RETURNING key`;
+ON CONFLICT (project_id, model, version, key) DO UPDATE SET value = excluded.value`;
 const DELETE_TAG = `
 DELETE FROM model_version_tags
 WHERE project_id = $1 AND model = $2 AND version = $3 AND key = $4`;
@@ -138,18 +136,18 @@ export async function listModelVersions(
   return (await sql.query<VersionRow>(LIST, values)).map(versionFrom);
 }
 
-/** False if there is no such version; so does `setModelVersionTag`. */
+/** Nothing if there is no such version; so do the two below. */
 export async function updateModelVersion(
   sql: Sql,
   change: VersionKey & { readonly description: string },
-): Promise<boolean> {
+): Promise<void> {
   const values = [change.projectId, change.model, change.version, change.description];
-  return (await sql.query(UPDATE, values)).length === 1;
+  await sql.query(UPDATE, values);
 }
 
-export async function setModelVersionTag(sql: Sql, tag: VersionKey & ModelTag): Promise<boolean> {
+export async function setModelVersionTag(sql: Sql, tag: VersionKey & ModelTag): Promise<void> {
   const values = [tag.projectId, tag.model, tag.version, tag.key, tag.value];
-  return (await sql.query(SET_TAG, values)).length === 1;
+  await sql.query(SET_TAG, values);
 }
 
 /** Removes a tag; nothing if it is not there. */

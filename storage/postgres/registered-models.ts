@@ -45,13 +45,11 @@ WITH inserted AS (
 SELECT name FROM inserted`;
 const UPDATE = `
 UPDATE registered_models SET description = $3, updated_at = now()
-WHERE project_id = $1 AND name = $2
-RETURNING name`;
+WHERE project_id = $1 AND name = $2`;
 const SET_TAG = `
 INSERT INTO registered_model_tags (project_id, model, key, value)
 SELECT project_id, name, $3, $4 FROM registered_models WHERE project_id = $1 AND name = $2
-ON CONFLICT (project_id, model, key) DO UPDATE SET value = excluded.value
-RETURNING key`;
+ON CONFLICT (project_id, model, key) DO UPDATE SET value = excluded.value`;
 const DELETE_TAG = `
 DELETE FROM registered_model_tags WHERE project_id = $1 AND model = $2 AND key = $3`;
 
@@ -92,18 +90,18 @@ export async function listRegisteredModels(
   return (await sql.query<ModelRow>(LIST, values)).map(modelFrom);
 }
 
-/** False if there is no such model; so do the two below. */
+/** Nothing if there is no such model; so do the two below. */
 export async function updateRegisteredModel(
   sql: Sql,
   change: ModelKey & { readonly description: string },
-): Promise<boolean> {
+): Promise<void> {
   const values = [change.projectId, change.name, change.description];
-  return (await sql.query(UPDATE, values)).length === 1;
+  await sql.query(UPDATE, values);
 }
 
-export async function setRegisteredModelTag(sql: Sql, tag: ModelKey & ModelTag): Promise<boolean> {
+export async function setRegisteredModelTag(sql: Sql, tag: ModelKey & ModelTag): Promise<void> {
   const values = [tag.projectId, tag.name, tag.key, tag.value];
-  return (await sql.query(SET_TAG, values)).length === 1;
+  await sql.query(SET_TAG, values);
 }
 
 /** Removes a tag; nothing if it is not there. */
