@@ -6,9 +6,15 @@ import { isArtifactRef } from './scope';
 export const BUILTINS = ['builtin/best', 'builtin/register-model'] as const;
 
 /** Chooses the item of a foreach with the best value; ties go to the first. Throws on no item. */
-export function bestOf(runs: unknown, options: { readonly by: string; readonly mode: string }): Outputs {
+export function bestOf(
+  runs: unknown,
+  options: { readonly by: string; readonly mode: string },
+): Outputs {
   if (!Array.isArray(runs) || runs.length === 0) {
-    throw new AppError('INVALID_ARGUMENT', "builtin/best needs the outputs of a foreach step in 'runs'.");
+    throw new AppError(
+      'INVALID_ARGUMENT',
+      "builtin/best needs the outputs of a foreach step in 'runs'.",
+    );
   }
   const items = runs as Record<string, unknown>[];
   const scored = items.filter((item) => typeof item[options.by] === 'number');

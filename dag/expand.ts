@@ -60,7 +60,10 @@ function itemsOf(
   const [variable, text] = entry;
   const list = evaluate(parseExpression(text), { params });
   if (!Array.isArray(list)) {
-    throw new AppError('INVALID_ARGUMENT', `The foreach of step '${step.name}' is not over a list.`);
+    throw new AppError(
+      'INVALID_ARGUMENT',
+      `The foreach of step '${step.name}' is not over a list.`,
+    );
   }
   if (list.length > ITEMS_MAX) {
     const message = `The foreach of '${step.name}' has ${list.length} items; at most ${ITEMS_MAX}.`;

@@ -21,7 +21,7 @@ export type Expression =
     };
 /** The operators between two expressions. */
 export type BinaryOp =
-  | '||' | '&&' | '==' | '!=' | '<' | '<=' | '>' | '>=' | 'in' | '+' | '-' | '*' | '/';
+  '||' | '&&' | '==' | '!=' | '<' | '<=' | '>' | '>=' | 'in' | '+' | '-' | '*' | '/';
 
 /** Deeper expressions belong into a step. */
 const DEPTH_MAX = 50;
@@ -95,7 +95,9 @@ class Parser {
   private unary(depth: number): Expression {
     if (depth > DEPTH_MAX) throw new ExpressionError('is nested too deeply', this.peek().column);
     const op = this.takeSign('!', '-') as '!' | '-' | undefined;
-    return op === undefined ? this.primary(depth) : { kind: 'unary', op, of: this.unary(depth + 1) };
+    return op === undefined
+      ? this.primary(depth)
+      : { kind: 'unary', op, of: this.unary(depth + 1) };
   }
 
   private primary(depth: number): Expression {

@@ -39,7 +39,8 @@ export class ReadyQueue {
     const taken: GraphNode[] = [];
     for (const node of [...this.ready].sort((a, b) => a.index - b.index)) {
       if (this.running.size >= WINDOW) break;
-      if (node.group !== undefined && this.runningOf(node.group.name) >= node.group.parallel) continue;
+      if (node.group !== undefined && this.runningOf(node.group.name) >= node.group.parallel)
+        continue;
       this.ready.splice(this.ready.indexOf(node), 1);
       this.running.add(node.key);
       taken.push(node);

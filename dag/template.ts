@@ -4,21 +4,50 @@ import type { Expression } from './expressions';
 /** Free text with `${{ expression }}` in it, taken apart. */
 export type Template = readonly (string | Expression)[];
 
-/** Takes a text apart; throws ExpressionError with the column inside the text. */
-export function parseTemplate(text: string): Template {
-  const parts: (string | Expression)[] = [];
+/** A piece of a free text: as written, or the source of one expression (without the braces). */
+export interface Piece {
+  readonly text: string;
+  readonly isExpression: boolean;
+  /** Where `text` begins in the whole text. */
+  readonly at: number;
+}
+
+/** Cuts a text at its `${{ … }}`; throws ExpressionError if one is never closed. */
+export function piecesOf(text: string): Piece[] {
+  const pieces: Piece[] = [];
   let at = 0;
   for (;;) {
     const open = text.indexOf('${{', at);
     if (open < 0) break;
-    const close = text.indexOf('}}', open);
+    const close = closeOf(text, open + 3);
     if (close < 0) throw new ExpressionError("'${{' is never closed by '}}'", open + 1);
-    if (open > at) parts.push(text.slice(at, open));
-    parts.push(parseInner(text.slice(open + 3, close), open + 3));
+    if (open > at) pieces.push({ text: text.slice(at, open), isExpression: false, at });
+    pieces.push({ text: text.slice(open + 3, close), isExpression: true, at: open + 3 });
     at = close + 2;
   }
-  if (at < text.length) parts.push(text.slice(at));
-  return parts;
+  if (at < text.length) pieces.push({ text: text.slice(at), isExpression: false, at });
+  return pieces;
+}
+
+/** Where the next `}}` outside of an expression's own quotes begins, or -1. */
+function closeOf(text: string, from: number): number {
+  let quote = '';
+  for (let i = from; i < text.length; i += 1) {
+    const sign = text[i] ?? '';
+    if (quote !== '') {
+      if (sign === '\\') i += 1;
+      else if (sign === quote) quote = '';
+    } else if (sign === '"' || sign === "'") quote = sign;
+    else if (sign === '}' && text[i + 1] === '}') return i;
+  }
+  return -1;
+}
+
+/** Takes a text apart; throws ExpressionError with the column inside the text. */
+export function parseTemplate(text: string): Template {
+  return piecesOf(text).map((piece) =>
+    piece.isExpression ? parseInner(piece.text, piece.at) : piece.text,
+  );
 }
 
 function parseInner(text: string, offset: number): Expression {
@@ -39,6 +68,11 @@ export function renderText(text: string, scope: Scope): string {
   return parseTemplate(text)
     .map((part) => (typeof part === 'string' ? part : asText(evaluate(part, scope))))
     .join('');
+}
+
+/** A command with every value in place; each argument stays one argument, whatever it holds. */
+export function renderArgv(argv: readonly string[], scope: Scope): string[] {
+  return argv.map((argument) => renderText(argument, scope));
 }
 
 /** A text that is one single `${{ … }}` keeps its value's type; anything else is text. */
@@ -66,43 +100,4 @@ export function templatesIn(value: unknown): string[] {
 
 function asText(value: unknown): string {
   return typeof value === 'string' ? value : JSON.stringify(value);
-}
-
-/** Characters that only a shell understands. */
-const SHELL_SIGNS = /[|&;<>()`$*?~#\n\\!{}[\]]/;
-
-/**
- * A `run` line as arguments. Without shell signs it is split at blanks, quotes respected; with them
- * it runs in `sh -c`, where each `${{ }}` becomes a positional parameter, so that no value is ever
- * read as shell code.
- */
-export function runToArgv(run: string): string[] {
-  const parts = parseTemplateTexts(run);
-  const isShell = parts.some((part) => !part.isExpression && SHELL_SIGNS.test(part.text));
-  if (!isShell) return splitWords(run);
-  const values: string[] = [];
-  const script = parts
-    .map((part) => {
-      if (!part.isExpression) return part.text;
-      values.push(part.text);
-      return `"\${${values.length}}"`;
-    })
-    .join('');
-  return ['sh', '-c', script, 'sh', ...values];
-}
-
-function parseTemplateTexts(text: string): { readonly text: string; readonly isExpression: boolean }[] {
-  return text
-    .split(/(\$\{\{.*?\}\})/)
-    .filter((part) => part !== '')
-    .map((part) => ({ text: part, isExpression: part.startsWith('${{') }));
-}
-
-function splitWords(text: string): string[] {
-  const words = text.match(/(?:\$\{\{.*?\}\}|"[^"]*"|'[^']*'|\S)+/g) ?? [];
-  return words.map((word) =>
-    word.replace(/(\$\{\{.*?\}\})|"([^"]*)"|'([^']*)'/g, (all, expression, double, single) =>
-      typeof expression === 'string' ? all : String(double ?? single ?? ''),
-    ),
-  );
 }

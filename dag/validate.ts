@@ -91,13 +91,29 @@ interface Parsed {
 export function expressionsOf(step: StepSpec): Parsed[] {
   const all = ['params', 'item', 'steps'];
   const bare: Place[] = [
-    ...Object.entries(step.inputs ?? {}).map(([k, text]) => ({ path: `.inputs.${k}`, text, roots: all })),
-    ...Object.entries(step.foreach ?? {}).map(([k, text]) => ({ path: `.foreach.${k}`, text, roots: ['params'] })),
+    ...Object.entries(step.inputs ?? {}).map(([k, text]) => ({
+      path: `.inputs.${k}`,
+      text,
+      roots: all,
+    })),
+    ...Object.entries(step.foreach ?? {}).map(([k, text]) => ({
+      path: `.foreach.${k}`,
+      text,
+      roots: ['params'],
+    })),
     ...(step.if === undefined ? [] : [{ path: '.if', text: step.if, roots: all }]),
   ];
   const texts: Place[] = [
-    ...(step.argv ?? []).map((text, i) => ({ path: `.argv[${i}]`, text, roots: [...all, 'inputs'] })),
-    ...Object.entries(step.env ?? {}).map(([k, text]) => ({ path: `.env.${k}`, text, roots: [...all, 'inputs'] })),
+    ...(step.argv ?? []).map((text, i) => ({
+      path: `.argv[${i}]`,
+      text,
+      roots: [...all, 'inputs'],
+    })),
+    ...Object.entries(step.env ?? {}).map(([k, text]) => ({
+      path: `.env.${k}`,
+      text,
+      roots: [...all, 'inputs'],
+    })),
     ...templatesIn(step.with ?? {}).map((text) => ({ path: '.with', text, roots: all })),
   ];
   return [
@@ -140,7 +156,8 @@ function checkReference(context: Context, parts: readonly (string | number)[]): 
   if (root !== 'steps') return undefined;
   if (word !== 'outputs') return `'${parts.join('.')}' must go on with '.outputs'.`;
   const source = plan.steps.find((other) => other.name === name);
-  if (source === undefined || output === undefined || source.foreach !== undefined) return undefined;
+  if (source === undefined || output === undefined || source.foreach !== undefined)
+    return undefined;
   const outputs = Object.keys(declaredOutputs(plan, source));
   return outputs.includes(output)
     ? undefined

@@ -1,100 +1,74 @@
-import { isAlias, isMap, isNode, isPair, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
-import { needsOf, validatePlan } from '../dag/validate';
 import { AppError } from '../errors/app-error';
 import type { Problem } from '../errors/app-error';
-import { Plan, PLAN_LIMITS } from '../schemas/plan';
-import type { StepSpec } from '../schemas/plan';
-import { readStep } from './pipeline-yaml-step';
-import { readParams } from './pipeline-yaml-params';
-import { checkKeys, isRecord } from './pipeline-yaml-keys';
-
-const TOP_KEYS = ['version', 'name', 'params', 'defaults', 'steps'];
-
-/** Adds a problem at a path inside the file. */
-export type Report = (path: readonly (string | number)[], message: string) => void;
+import type { Plan } from '../schemas/plan';
+import { checkSize, invalidPlan, readDocument } from './pipeline-document';
+import type { Report } from './pipeline-document';
 
 /**
  * Compiles a pipeline in YAML 1.2 to its canonical plan. Throws INVALID_PLAN with every problem, each
- * with path, line and column.
+ * with path, line and column (both from 1). At most 2 MiB.
  */
 export function compileYaml(text: string): Plan {
-  if (Buffer.byteLength(text) > PLAN_LIMITS.planBytesMax) {
-    throw new AppError('INVALID_PLAN', 'The pipeline file is larger than 2 MiB.');
-  }
-  const lines = new LineCounter();
-  const document = parseDocument(text, { version: '1.2', lineCounter: lines, uniqueKeys: true });
-  const problems: Problem[] = document.errors.map((error) => ({
+  checkSize(text);
+  const file = parse(text);
+  const problems: Problem[] = file.document.errors.map((error) => ({
     path: '',
     message: error.message.split('\n')[0] ?? 'is not valid YAML',
-    ...(error.linePos === undefined
-      ? {}
-      : { line: error.linePos[0].line, column: error.linePos[0].col }),
+    ...(error.linePos && { line: error.linePos[0].line, column: error.linePos[0].col }),
   }));
-  if (problems.length > 0) throw invalid(problems);
+  if (problems.length > 0) throw invalidPlan(problems);
   const report: Report = (path, message) => {
-    problems.push({ path: path.join('.'), message, ...position({ document, lines }, path) });
+    problems.push({ path: path.join('.'), message, ...positionOf(file, path) });
   };
-  if (hasAlias(document)) {
-    throw invalid([{ path: '', message: 'uses YAML aliases, which are not taken: write it out.' }]);
-  }
-  const plan = readPlan(document.toJS({ maxAliasCount: 0 }) as unknown, report);
-  if (problems.length > 0 || plan === undefined) throw invalid(problems);
-  for (const problem of validatePlan(plan)) {
-    report(problem.path.split('.'), problem.message);
-  }
-  if (problems.length > 0) throw invalid(problems);
-  return Plan.parse(plan);
+  const plan = hasAlias(file.document)
+    ? report([], 'uses YAML aliases, which are not taken: write it out.')
+    : readDocument(file.document.toJS({ maxAliasCount: 0 }), report);
+  if (plan === undefined) throw invalidPlan(problems);
+  return plan;
 }
 
-function invalid(problems: readonly Problem[]): AppError {
-  const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`;
-  return new AppError('INVALID_PLAN', `The pipeline has ${count}.`, { problems });
+interface File {
+  readonly document: Document;
+  readonly lines: LineCounter;
 }
 
-function readPlan(root: unknown, report: Report): Plan | undefined {
-  if (!isRecord(root)) {
-    report([], 'must be a mapping with version, name and steps.');
-    return undefined;
+function parse(text: string): File {
+  const lines = new LineCounter();
+  try {
+    const options = { version: '1.2', lineCounter: lines, uniqueKeys: true } as const;
+    return { document: parseDocument(text, options), lines };
+  } catch (error) {
+    // the parser recurses: thousands of nested brackets exhaust the stack
+    if (error instanceof RangeError || (error instanceof Error && error.name === 'RangeError')) {
+      throw new AppError('INVALID_PLAN', 'The pipeline is nested too deeply.', { cause: error });
+    }
+    throw error;
   }
-  checkKeys(root, { path: [], known: TOP_KEYS, report });
-  if (root['version'] !== 1) report(['version'], 'must be 1.');
-  if (typeof root['name'] !== 'string') report(['name'], 'is missing: the name of the pipeline.');
-  const steps = root['steps'];
-  if (!isRecord(steps)) {
-    report(['steps'], 'is missing: a mapping of step names to steps.');
-    return undefined;
-  }
-  const defaults = isRecord(root['defaults']) ? root['defaults'] : {};
-  const params = readParams(root['params'], report);
-  const read = Object.entries(steps).map(([name, step]) => readStep({ name, step, defaults }, report));
-  const whole = read.filter((step): step is StepSpec => step !== undefined);
-  return {
-    version: 1,
-    name: String(root['name']),
-    params,
-    steps: whole.map((step) => ({ ...step, needs: needsOf(step) })),
-  };
 }
 
 /** Line and column of the deepest part of a path that exists in the file. */
-function position(
-  { document, lines }: { document: Document; lines: LineCounter },
+function positionOf(
+  file: File,
   path: readonly (string | number)[],
-): { line: number; column: number } | Record<string, never> {
-  for (let length = path.length; length > 0; length -= 1) {
-    const parent = length === 1 ? document.contents : document.getIn(path.slice(0, length - 1), true);
-    const last = path[length - 1];
-    const pair = isMap(parent)
-      ? parent.items.find((item) => isScalar(item.key) && item.key.value === last)
-      : undefined;
-    const node = isPair(pair) ? pair.key : isSeq(parent) ? parent.items[Number(last)] : undefined;
-    if (isNode(node) && node.range) {
-      const { line, col } = lines.linePos(node.range[0]);
-      return { line, column: col };
-    }
+): { line: number; column: number } | undefined {
+  let node: unknown = file.document.contents;
+  let offset: number | undefined;
+  for (const part of path) {
+    if (isMap(node)) {
+      const pair = node.items.find((item) => isScalar(item.key) && item.key.value === part);
+      if (pair === undefined) break;
+      if (isNode(pair.key)) offset = pair.key.range?.[0] ?? offset;
+      node = pair.value;
+    } else if (isSeq(node)) {
+      node = node.items[Number(part)];
+      if (isNode(node)) offset = node.range?.[0] ?? offset;
+    } else break;
   }
-  return {};
+  if (offset === undefined) return undefined;
+  const { line, col } = file.lines.linePos(offset);
+  return { line, column: col };
 }
 
 function hasAlias(document: Document): boolean {

@@ -80,9 +80,9 @@ describe('expressions', () => {
       node: fc.oneof(
         { maxDepth: 5 },
         number,
-        fc.tuple(tie('node'), fc.constantFrom('+', '-', '*'), tie('node')).map(
-          ([a, op, b]) => `(${a} ${op} ${b})`,
-        ),
+        fc
+          .tuple(tie('node'), fc.constantFrom('+', '-', '*'), tie('node'))
+          .map(([a, op, b]) => `(${a} ${op} ${b})`),
       ),
     })).node;
     fc.assert(

@@ -2,7 +2,8 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expandGraph } from '../../dag/expand';
 import { resolveParams } from '../../dag/params';
-import { renderText, renderValue, runToArgv } from '../../dag/template';
+import { runToArgv } from '../../dag/command-line';
+import { renderText, renderValue } from '../../dag/template';
 import { isAppError } from '../../errors/app-error';
 import type { Problem } from '../../errors/app-error';
 import { compileYaml } from '../../sdk/pipeline-yaml';
@@ -32,7 +33,13 @@ describe('pipelines in YAML', () => {
     });
     const keys = expandGraph(plan, resolveParams(plan, {})).nodes.map((n) => n.key);
     expect(keys).toEqual([
-      'prepare', 'train[0]', 'train[1]', 'train[2]', 'pick', 'evaluate', 'register',
+      'prepare',
+      'train[0]',
+      'train[1]',
+      'train[2]',
+      'pick',
+      'evaluate',
+      'register',
     ]);
   });
 
@@ -47,16 +54,34 @@ describe('pipelines in YAML', () => {
       '  a: { run: "true", tiemout: 3s }\n  b:\n    run: "true"\n    cache: { ttl: 7d }\n',
     );
     expect(problemsOf(text)).toEqual([
-      { path: 'steps.a.tiemout', line: 4, column: 21, message: "'tiemout' is not known here. Did you mean 'timeout'?" },
-      { path: 'steps.b.cache', line: 7, column: 5, message: "'cache' is not available in this version: leave it out." },
+      {
+        path: 'steps.a.tiemout',
+        line: 4,
+        column: 21,
+        message: "'tiemout' is not known here. Did you mean 'timeout'?",
+      },
+      {
+        path: 'steps.b.cache',
+        line: 7,
+        column: 5,
+        message: "'cache' is not available in this version: leave it out.",
+      },
     ]);
   });
 
   it.each<[string, string, string]>([
     ['a circle', wrap('  a: { run: x, after: [b] }\n  b: { run: x, after: [a] }\n'), 'circle'],
-    ['an unknown step', wrap('  a: { run: x, after: [bb] }\n  bb2: { run: x }\n'), "names no step 'bb'"],
+    [
+      'an unknown step',
+      wrap('  a: { run: x, after: [bb] }\n  bb2: { run: x }\n'),
+      "names no step 'bb'",
+    ],
     ['an unknown param', wrap('  a: { run: "x ${{ params.q }}" }\n'), "no 'params.q'"],
-    ['an unknown output', wrap('  a: { run: x }\n  b: { run: x, inputs: { m: steps.a.outputs.m } }\n'), "no output 'm'"],
+    [
+      'an unknown output',
+      wrap('  a: { run: x }\n  b: { run: x, inputs: { m: steps.a.outputs.m } }\n'),
+      "no output 'm'",
+    ],
     ['neither run nor uses', wrap('  a: { pool: cpu }\n'), 'exactly one of'],
     ['a bad duration', wrap('  a: { run: x, timeout: soon }\n'), 'must be a duration'],
     ['a bad name', wrap('  A b: { run: x }\n'), 'must begin with a small letter'],
@@ -66,9 +91,17 @@ describe('pipelines in YAML', () => {
     ['broken YAML', 'version: [1\n', 'Flow sequence'],
     ['a key given twice', wrap('  a: { run: x }\n  a: { run: y }\n'), 'unique'],
     ['an alias', 'version: 1\nname: p\nsteps: { a: &x { run: y }, b: *x }\n', 'aliases'],
-    ['a default of the wrong type', wrap('  a: { run: x }\n', 'params: { n: { type: number, default: x } }\n'), 'must be a number'],
+    [
+      'a default of the wrong type',
+      wrap('  a: { run: x }\n', 'params: { n: { type: number, default: x } }\n'),
+      'must be a number',
+    ],
   ])('explains %s', (_what, text, part) => {
-    expect(problemsOf(text).map((p) => p.message).join('\n')).toContain(part);
+    expect(
+      problemsOf(text)
+        .map((p) => p.message)
+        .join('\n'),
+    ).toContain(part);
   });
 
   it('checks the params of a run: names, types, ranges, missing ones', () => {
@@ -86,13 +119,18 @@ describe('pipelines in YAML', () => {
 describe('templates', () => {
   it('splits a plain line into arguments, quotes and expressions kept whole', () => {
     expect(runToArgv('python t.py --name "a b" --lr ${{ params.lr }}')).toEqual([
-      'python', 't.py', '--name', 'a b', '--lr', '${{ params.lr }}',
+      'python',
+      't.py',
+      '--name',
+      'a b',
+      '--lr',
+      '${{ params.lr }}',
     ]);
   });
 
   it('gives values to a shell as parameters, never as code', () => {
     const argv = runToArgv('echo ${{ params.x }} | wc -c');
-    expect(argv).toEqual(['sh', '-c', 'echo "${1}" | wc -c', 'sh', '${{ params.x }}']);
+    expect(argv).toEqual(['sh', '-ec', 'echo "${1}" | wc -c', 'sh', '${{ params.x }}']);
     expect(renderText(argv[4] ?? '', { params: { x: '$(reboot)' } })).toBe('$(reboot)');
   });
 

@@ -88,7 +88,9 @@ describe('ready queue', () => {
   });
 
   it('skips what depends on skipped steps only, and runs what has another need', () => {
-    const queue = new ReadyQueue(graphOf([node(0, []), node(1, []), node(2, [0]), node(3, [0, 1])]));
+    const queue = new ReadyQueue(
+      graphOf([node(0, []), node(1, []), node(2, [0]), node(3, [0, 1])]),
+    );
     queue.take();
     expect(queue.settle('n0', 'skipped')).toEqual([{ key: 'n2', reason: 'n0 was skipped' }]);
     queue.settle('n1', 'succeeded');

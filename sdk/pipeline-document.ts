@@ -1,0 +1,95 @@
+import { needsOf, validatePlan } from '../dag/validate';
+import { AppError } from '../errors/app-error';
+import type { Problem } from '../errors/app-error';
+import { Plan, PLAN_LIMITS } from '../schemas/plan';
+import type { StepSpec } from '../schemas/plan';
+import { checkKeys, isRecord } from './pipeline-keys';
+import { readParams } from './pipeline-params';
+import { checkDefaults, readStep } from './pipeline-step';
+
+const TOP_KEYS = ['version', 'name', 'params', 'defaults', 'steps'];
+/** No pipeline nests its values deeper; without an end a hostile file could exhaust the stack. */
+const DEPTH_MAX = 32;
+
+/** Adds a problem at a path inside the pipeline. */
+export type Report = (path: readonly (string | number)[], message: string) => void;
+
+/**
+ * Reads a pipeline, as YAML or the TypeScript builder gives it, into its canonical plan. Every mistake
+ * is reported; undefined if there was one.
+ */
+export function readDocument(root: unknown, report: Report): Plan | undefined {
+  let wrong = 0;
+  const count: Report = (path, message) => {
+    wrong += 1;
+    report(path, message);
+  };
+  checkValues(root, [], count);
+  if (wrong > 0) return undefined;
+  const plan = readPlan(root, count);
+  if (wrong > 0 || plan === undefined) return undefined;
+  for (const problem of validatePlan(plan)) count(problem.path.split('.'), problem.message);
+  return wrong > 0 ? undefined : Plan.parse(plan);
+}
+
+/** Compiles a pipeline that is at hand as an object; throws INVALID_PLAN with every problem. */
+export function compileDocument(root: unknown): Plan {
+  const problems: Problem[] = [];
+  const plan = readDocument(root, (path, message) => {
+    problems.push({ path: path.join('.'), message });
+  });
+  if (plan === undefined) throw invalidPlan(problems);
+  return plan;
+}
+
+/** INVALID_PLAN whose message names the first problem, with all of them attached. */
+export function invalidPlan(problems: readonly Problem[]): AppError {
+  const [first] = problems;
+  const where = first?.line === undefined ? '' : `line ${first.line}: `;
+  const text = first === undefined ? '' : ` ${where}${`${first.path} ${first.message}`.trim()}`;
+  const head = problems.length === 1 ? 'one problem' : `${problems.length} problems, the first`;
+  return new AppError('INVALID_PLAN', `The pipeline has ${head}:${text}`, { problems });
+}
+
+function readPlan(root: unknown, report: Report): Plan | undefined {
+  if (!isRecord(root)) {
+    report([], 'must be a mapping with version, name and steps.');
+    return undefined;
+  }
+  checkKeys(root, { path: [], known: TOP_KEYS, report });
+  if (root['version'] !== 1) report(['version'], 'must be 1.');
+  const { name, steps } = root;
+  if (typeof name !== 'string') report(['name'], 'is missing: the name of the pipeline.');
+  const defaults = checkDefaults(root['defaults'], report);
+  const params = readParams(root['params'], report);
+  if (!isRecord(steps)) {
+    report(['steps'], 'is missing: a mapping of step names to steps.');
+    return undefined;
+  }
+  const read = Object.entries(steps).map(([key, step]) =>
+    readStep({ name: key, step, defaults }, report),
+  );
+  const whole = read.filter((step): step is StepSpec => step !== undefined);
+  const finished = whole.map((step) => ({ ...step, needs: needsOf(step) }));
+  return { version: 1, name: typeof name === 'string' ? name : '', params, steps: finished };
+}
+
+/** What no pipeline may hold anywhere: a name that JavaScript treats specially, or endless depth. */
+function checkValues(value: unknown, path: readonly (string | number)[], report: Report): void {
+  if (value === null || typeof value !== 'object') return;
+  if (path.length > DEPTH_MAX) {
+    report(path, `is nested deeper than ${DEPTH_MAX} levels.`);
+    return;
+  }
+  for (const [key, inner] of Object.entries(value)) {
+    if (key === '__proto__') report([...path, key], 'is not a name that can be used.');
+    checkValues(inner, [...path, key], report);
+  }
+}
+
+/** Throws INVALID_PLAN if a pipeline's text is larger than 2 MiB. */
+export function checkSize(text: string): void {
+  if (Buffer.byteLength(text) > PLAN_LIMITS.planBytesMax) {
+    throw new AppError('INVALID_PLAN', 'The pipeline is larger than 2 MiB.');
+  }
+}
