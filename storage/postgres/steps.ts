@@ -51,7 +51,8 @@ INSERT INTO transitions (project_id, run_id, step_key, attempt, state, reason)
 SELECT $1, $2, key, $4, 'started', $5 FROM started
 ON CONFLICT (run_id, step_key, attempt, state, reason) DO NOTHING`;
 const LIST = `
-SELECT key, status, reason, outputs, tracked_run_id, started_at, ended_at
+SELECT key, status, reason, outputs, tracked_run_id, started_at, ended_at,
+  spec->>'name' AS name, spec->'needs' AS needs, (spec->'parallel')::integer AS parallel
 FROM steps WHERE project_id = $1 AND run_id = $2
 ORDER BY index`;
 
@@ -63,6 +64,16 @@ interface Row {
   readonly tracked_run_id: string | null;
   readonly started_at: Date | null;
   readonly ended_at: Date | null;
+  readonly name: string;
+  readonly needs: readonly string[];
+  readonly parallel: number | null;
+}
+/** A step with what its plan says about its order. */
+export interface ListedStep {
+  readonly step: Step;
+  readonly name: string; // in the plan
+  readonly needs: readonly string[]; // names in the plan
+  readonly parallel: number | undefined;
 }
 
 /** Stores the steps of a run as waiting; those that are there stay as they are. */
@@ -124,15 +135,20 @@ export async function markStepStarted(
 export async function listSteps(
   sql: Sql,
   run: { readonly projectId: string; readonly runId: string },
-): Promise<Step[]> {
+): Promise<ListedStep[]> {
   const rows = await sql.query<Row>(LIST, [run.projectId, run.runId]);
   return rows.map((row) => ({
-    key: row.key,
-    status: row.status,
-    reason: row.reason,
-    outputs: row.outputs,
-    trackedRunId: row.tracked_run_id,
-    startedAt: row.started_at?.toISOString() ?? null,
-    endedAt: row.ended_at?.toISOString() ?? null,
+    step: {
+      key: row.key,
+      status: row.status,
+      reason: row.reason,
+      outputs: row.outputs,
+      trackedRunId: row.tracked_run_id,
+      startedAt: row.started_at?.toISOString() ?? null,
+      endedAt: row.ended_at?.toISOString() ?? null,
+    },
+    name: row.name,
+    needs: row.needs,
+    parallel: row.parallel ?? undefined,
   }));
 }

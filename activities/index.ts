@@ -1,0 +1,19 @@
+import type { BuiltinDeps } from '../pipelines/steps';
+import { createBeginRun } from './begin-run';
+import { createChangeAlias } from './change-alias';
+import { createExecuteBuiltin } from './execute-builtin';
+import { createFinishRun } from './finish-run';
+import { createRecordTransitions } from './record-transitions';
+
+/** Every activity of the control worker. The names are wire names: histories hold them. */
+export function createActivities(deps: BuiltinDeps) {
+  return {
+    beginRun: createBeginRun(deps),
+    changeAlias: createChangeAlias(deps),
+    executeBuiltin: createExecuteBuiltin(deps),
+    finishRun: createFinishRun(deps),
+    recordTransitions: createRecordTransitions(deps),
+  };
+}
+/** What workflows see of the control worker. */
+export type Activities = ReturnType<typeof createActivities>;

@@ -1,0 +1,207 @@
+import { AppError, found, requireArgument } from '../errors/app-error';
+import type { PipelineRun, PipelineRunStatus, StartPipelineRun } from '../schemas/pipeline-runs';
+import { errorCode, type Postgres } from '../storage/postgres/client';
+import * as stored from '../storage/postgres/pipeline-runs';
+import { findPlan, insertPlan } from '../storage/postgres/plans';
+import { insertSteps } from '../storage/postgres/steps';
+import type { BegunRun, RunPipelineInput } from '../workflows/contract';
+import { preparePlan, type PreparedPlan } from './plans';
+
+export interface PipelineRunDeps {
+  readonly postgres: Postgres;
+}
+/** Starts and stops the workflow of a run; implemented by api/starter.ts. */
+export interface PipelineRunStarter {
+  /** Throws TEMPORAL_UNAVAILABLE if nothing can be started now. */
+  ping(): Promise<void>;
+  /** The id of the run: a new one, or that of the run which has this run key already. */
+  startPipelineRun(
+    input: RunPipelineInput & { readonly projectId: string; readonly pipeline: string },
+  ): Promise<{ readonly runId: string }>;
+  /** `gone` if no workflow of this run is open any more. */
+  cancelPipelineRun(runId: string): Promise<'asked' | 'gone'>;
+}
+export interface PipelineRunStart {
+  readonly postgres: Postgres;
+  readonly starter: PipelineRunStarter;
+}
+/** Ids may come from a client that starts the workflow itself; keys and paths are made of them. */
+const RUN_ID = /^[\x21-\x7e]{1,80}$/;
+const UNIQUE_VIOLATION = '23505';
+const FOREIGN_KEY_VIOLATION = '23503';
+
+/**
+ * Starts a run. With a run key at most one run exists for it, however often this is called; without
+ * one, every call starts a run. Plan and params are checked first, and all problems come at once.
+ */
+export async function startPipelineRun(
+  deps: PipelineRunStart,
+  input: { readonly projectId: string; readonly start: StartPipelineRun },
+): Promise<PipelineRun> {
+  const { projectId, start } = input;
+  const { runKey, codeDigest } = start;
+  const prepared = preparePlan(start);
+  const before =
+    runKey === undefined
+      ? undefined
+      : await stored.findPipelineRunByRunKey(deps.postgres, { projectId, runKey });
+  if (before !== undefined) return before;
+  await deps.starter.ping(); // before anything is written
+  const { planId, plan, params } = prepared;
+  await insertPlan(deps.postgres, { projectId, id: planId, plan });
+  const { runId } = await deps.starter.startPipelineRun({
+    projectId,
+    planId,
+    pipeline: plan.name,
+    params,
+    ...(codeDigest === undefined ? {} : { codeDigest }),
+    ...(runKey === undefined ? {} : { runKey }),
+  });
+  // the workflow writes the same row; whoever comes first does it, so a reader finds it at once
+  const id = runId;
+  await insertRun(deps.postgres, {
+    projectId, id, planId, pipeline: plan.name, params, codeDigest, runKey,
+  });
+  return getPipelineRun(deps, { projectId, id });
+}
+
+/** Begins a run for its workflow: plan, run and steps are stored, the graph is answered. Idempotent. */
+export async function beginPipelineRun(
+  deps: PipelineRunDeps,
+  input: RunPipelineInput & { readonly runId: string },
+): Promise<BegunRun> {
+  const { projectId = 'default', runId: id, codeDigest, runKey } = input;
+  requireArgument(RUN_ID.test(id), `The run id '${id}' must be 1 to 80 characters without blanks.`);
+  const prepared = await preparedFor(deps, { ...input, projectId });
+  const { planId, plan, params, graph } = prepared;
+  await deps.postgres.transaction(async (sql) => {
+    await insertPlan(sql, { projectId, id: planId, plan });
+    await insertRun(sql, {
+      projectId, id, planId, pipeline: plan.name, params, codeDigest, runKey,
+    });
+    await assertSameRun(sql, { projectId, id, planId });
+    const specs = new Map(plan.steps.map((step) => [step.name, step]));
+    const steps = graph.nodes.map(({ key, index, item, step }) => ({
+      key,
+      index,
+      item,
+      spec: found(specs.get(step), 'step', step),
+    }));
+    await insertSteps(sql, { projectId, runId: id, steps });
+    await stored.startPipelineRun(sql, { projectId, id });
+  });
+  return { runId: id, pipeline: plan.name, graph };
+}
+
+async function preparedFor(
+  deps: PipelineRunDeps,
+  input: RunPipelineInput & { readonly projectId: string },
+): Promise<PreparedPlan> {
+  const { projectId, planId: id, params } = input;
+  if ((input.plan === undefined) === (id === undefined)) {
+    throw new AppError('INVALID_ARGUMENT', "Give exactly one of 'plan' and 'planId'.");
+  }
+  if (id === undefined) return preparePlan({ plan: input.plan, params });
+  const plan = found(await findPlan(deps.postgres, { projectId, id }), 'plan', id);
+  return preparePlan({ plan, params });
+}
+
+async function insertRun(
+  sql: Pick<Postgres, 'query'>,
+  run: stored.InsertPipelineRun,
+): Promise<void> {
+  try {
+    await stored.insertPipelineRun(sql, run);
+  } catch (error) {
+    if (errorCode(error) === FOREIGN_KEY_VIOLATION) {
+      throw new AppError('NOT_FOUND', `No project '${run.projectId}' was found.`, { cause: error });
+    }
+    if (errorCode(error) !== UNIQUE_VIOLATION) throw error;
+    const message = `The run key '${run.runKey ?? ''}' belongs to another run.`;
+    throw new AppError('ALREADY_EXISTS', message, { cause: error });
+  }
+}
+
+/** A workflow that comes back under the id of an ended or other run must not run its steps again. */
+async function assertSameRun(
+  sql: Pick<Postgres, 'query'>,
+  run: stored.PipelineRunKey & { readonly planId: string },
+): Promise<void> {
+  const there = await stored.findPipelineRun(sql, run);
+  if (there?.planId === run.planId && there.endedAt === null) return;
+  const why = there?.endedAt == null ? 'belongs to another run' : `has already ${there.status}`;
+  throw new AppError('ALREADY_EXISTS', `The run id '${run.id}' ${why}; start under a new id.`);
+}
+
+/** Writes how a run ended; the first end stays. Nothing if the run was never begun. */
+export async function finishPipelineRun(
+  deps: PipelineRunDeps,
+  input: {
+    readonly projectId: string;
+    readonly runId: string;
+    readonly status: PipelineRunStatus;
+    readonly reason?: string;
+  },
+): Promise<void> {
+  const { projectId, runId: id, status, reason } = input;
+  await stored.finishPipelineRun(deps.postgres, { projectId, id, status, reason });
+}
+
+/** Asks a run to stop; its steps get the time to save. INVALID_STATE if it has ended. */
+export async function cancelPipelineRun(
+  deps: PipelineRunStart,
+  key: stored.PipelineRunKey,
+): Promise<PipelineRun> {
+  const run = await getPipelineRun(deps, key);
+  if (run.endedAt !== null) {
+    throw new AppError('INVALID_STATE', `The run '${key.id}' has already ${run.status}.`);
+  }
+  const answer = await deps.starter.cancelPipelineRun(key.id);
+  if (answer === 'gone') {
+    // somebody terminated the workflow, so it could not write its own end
+    const reason = 'its workflow was ended from outside';
+    await stored.finishPipelineRun(deps.postgres, { ...key, status: 'cancelled', reason });
+  }
+  return getPipelineRun(deps, key);
+}
+
+/** One run, or NOT_FOUND. */
+export async function getPipelineRun(
+  deps: PipelineRunDeps,
+  key: stored.PipelineRunKey,
+): Promise<PipelineRun> {
+  return found(await stored.findPipelineRun(deps.postgres, key), 'pipeline run', key.id);
+}
+
+export interface PipelineRunPage {
+  readonly runs: readonly PipelineRun[];
+  /** Give it as `after` for the next page; null at the end. */
+  readonly next: string | null;
+}
+
+/** A page of runs, newest first. `after` is the `next` of the page before. */
+export async function listPipelineRuns(
+  deps: PipelineRunDeps,
+  list: Omit<stored.ListPipelineRuns, 'after'> & { readonly after: string | undefined },
+): Promise<PipelineRunPage> {
+  const after = list.after === undefined ? undefined : decodeCursor(list.after);
+  const limit = list.limit + 1; // one more tells whether there is a next page
+  const rows = await stored.listPipelineRuns(deps.postgres, { ...list, after, limit });
+  const page = rows.slice(0, list.limit);
+  const last = page.at(-1);
+  const hasMore = rows.length > page.length && last !== undefined;
+  return { runs: page.map((row) => row.run), next: hasMore ? encodeCursor(last.cursor) : null };
+}
+
+function encodeCursor(cursor: stored.PipelineRunCursor): string {
+  return Buffer.from(`${cursor.createdAt} ${cursor.id}`).toString('base64url');
+}
+function decodeCursor(text: string): stored.PipelineRunCursor {
+  const [, createdAt, id] = /^(\d{4}-[\d-]{5}T[\d:.]+Z) (.+)$/.exec(
+    Buffer.from(text, 'base64url').toString(),
+  ) ?? [];
+  if (createdAt === undefined || id === undefined) {
+    throw new AppError('INVALID_ARGUMENT', `'${text}' is not the 'next' of a page.`);
+  }
+  return { createdAt, id };
+}

@@ -1,0 +1,71 @@
+import { expandGraph } from '../dag/expand';
+import { ExpressionError } from '../dag/expressions';
+import { resolveParams } from '../dag/params';
+import { planId } from '../dag/plan-id';
+import { needsOf, validatePlan } from '../dag/validate';
+import { AppError, type Problem } from '../errors/app-error';
+import { Params, Plan, PLAN_LIMITS, type Graph } from '../schemas/plan';
+
+/** A plan that was checked together with the parameters of one run. */
+export interface PreparedPlan {
+  readonly planId: string;
+  readonly plan: Plan;
+  readonly params: Params;
+  readonly graph: Graph;
+}
+/** Enough to correct several mistakes at once, short enough for a log line. */
+const PROBLEMS_IN_MESSAGE_MAX = 10;
+
+/** Checks plan and parameters from outside; INVALID_PLAN or INVALID_ARGUMENT lists every problem. */
+export function preparePlan(given: { readonly plan: unknown; readonly params: unknown }): PreparedPlan {
+  const plan = parsePlan(given.plan);
+  const bytes = Buffer.byteLength(JSON.stringify(plan));
+  if (bytes > PLAN_LIMITS.planBytesMax) {
+    const message = `The plan has ${bytes} bytes; at most ${PLAN_LIMITS.planBytesMax} are taken.`;
+    throw new AppError('TOO_LARGE', message);
+  }
+  // only a plan with the right `needs` runs its steps in the right order
+  const problems = [...validatePlan(plan), ...checkNeeds(plan)];
+  if (problems.length > 0) throw invalidPlan(plan.name, problems);
+  const parsed = Params.safeParse(given.params ?? {});
+  if (!parsed.success) throw new AppError('INVALID_ARGUMENT', 'The params are not a JSON object.');
+  const params = resolveParams(plan, parsed.data);
+  return { planId: planId(plan), plan, params, graph: expand(plan, params) };
+}
+
+function parsePlan(given: unknown): Plan {
+  const parsed = Plan.safeParse(given);
+  if (parsed.success) return parsed.data;
+  const problems = parsed.error.issues.map((issue) => ({
+    path: issue.path.map(String).join('.'),
+    message: issue.message,
+  }));
+  throw invalidPlan('plan', problems);
+}
+
+function checkNeeds(plan: Plan): Problem[] {
+  return plan.steps.flatMap((step) => {
+    const needs = needsOf(step);
+    if (JSON.stringify(needs) === JSON.stringify(step.needs)) return [];
+    const message = `must be [${needs.join(', ')}], as its expressions and 'after' say.`;
+    return [{ path: `steps.${step.name}.needs`, message }];
+  });
+}
+
+function expand(plan: Plan, params: Params): Graph {
+  try {
+    return expandGraph(plan, params);
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error;
+    throw new AppError('INVALID_ARGUMENT', `A foreach cannot be expanded: ${error.message}.`);
+  }
+}
+
+function invalidPlan(name: string, problems: readonly Problem[]): AppError {
+  const shown = problems.slice(0, PROBLEMS_IN_MESSAGE_MAX).map((p) => `${p.path} ${p.message}`);
+  const more = problems.length - shown.length;
+  const rest = more > 0 ? ` … and ${more} more` : '';
+  return new AppError('INVALID_PLAN', `The pipeline '${name}' is not valid: ${shown.join('; ')}${rest}`, {
+    problems,
+  });
+}

@@ -1,0 +1,2 @@
+export { modelAliases } from './model-aliases';
+export { runPipeline } from './run-pipeline';
