@@ -1,0 +1,62 @@
+import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
+import * as runs from '../../../pipelines/pipeline-runs';
+import { listSteps } from '../../../pipelines/steps';
+import { listTransitions } from '../../../pipelines/transitions';
+import { PipelineRunStatus, StartPipelineRun } from '../../../schemas/pipeline-runs';
+import { principalOf } from '../../app';
+
+/** A page is read by a person or a program that asks again: more than this helps neither. */
+const PAGE_MAX = 200;
+const TRANSITIONS_MAX = 1_000;
+
+const ById = z.object({ id: z.string().min(1).max(200) });
+const ListQuery = z.strictObject({
+  limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(50),
+  after: z.string().max(500).optional(),
+  status: PipelineRunStatus.optional(),
+  pipeline: z.string().max(100).optional(),
+});
+const TransitionsQuery = z.strictObject({
+  after: z.coerce.number().int().min(0).default(0),
+  limit: z.coerce.number().int().min(1).max(TRANSITIONS_MAX).default(TRANSITIONS_MAX),
+});
+const read = { config: { permission: 'pipelines:read' } } as const;
+const write = { config: { permission: 'pipelines:write' } } as const;
+
+/** Starting, watching and stopping pipeline runs. */
+export function registerPipelineRuns(app: FastifyInstance, deps: runs.PipelineRunStart): void {
+  app.post('/api/v1/pipeline-runs', write, async (request, reply) => {
+    const { projectId } = principalOf(request);
+    const start = StartPipelineRun.parse(request.body);
+    return reply.code(201).send(await runs.startPipelineRun(deps, { projectId, start }));
+  });
+  app.post('/api/v1/pipeline-runs/:id/cancel', write, (request) => {
+    const { projectId } = principalOf(request);
+    return runs.cancelPipelineRun(deps, { projectId, id: ById.parse(request.params).id });
+  });
+  registerReads(app, deps);
+}
+
+function registerReads(app: FastifyInstance, deps: runs.PipelineRunDeps): void {
+  app.get('/api/v1/pipeline-runs', read, (request) => {
+    const { limit, after, status, pipeline } = ListQuery.parse(request.query);
+    const { projectId } = principalOf(request);
+    return runs.listPipelineRuns(deps, { projectId, limit, after, status, pipeline });
+  });
+  app.get('/api/v1/pipeline-runs/:id', read, (request) => {
+    const { projectId } = principalOf(request);
+    return runs.getPipelineRun(deps, { projectId, id: ById.parse(request.params).id });
+  });
+  app.get('/api/v1/pipeline-runs/:id/steps', read, async (request) => {
+    const { projectId } = principalOf(request);
+    const { id: runId } = ById.parse(request.params);
+    return { steps: await listSteps(deps, { projectId, runId }) };
+  });
+  app.get('/api/v1/pipeline-runs/:id/transitions', read, async (request) => {
+    const { projectId } = principalOf(request);
+    const { id: runId } = ById.parse(request.params);
+    const query = TransitionsQuery.parse(request.query);
+    return { transitions: await listTransitions(deps, { projectId, runId, ...query }) };
+  });
+}
