@@ -1,6 +1,8 @@
 import { AppError, found } from '../errors/app-error';
 import type { ModelVersion } from '../schemas/model-versions';
 import type { ModelTag } from '../schemas/registered-models';
+import { upsertArtifactFiles } from '../storage/postgres/artifact-files';
+import { selectArtifact } from '../storage/postgres/artifacts';
 import { errorCode } from '../storage/postgres/client';
 import {
   deleteModelVersionTag,
@@ -8,6 +10,7 @@ import {
   findModelVersionByKey,
   insertModelVersion,
   listModelVersions,
+  listNewestVersions,
   setModelVersionTag,
   updateModelVersion,
   type VersionKey,
@@ -20,7 +23,7 @@ import {
   uniqueTags,
 } from './names';
 import type { RegistryDeps } from './registered-models';
-import { artifactIdOf, assertSource } from './sources';
+import { artifactFolder, artifactIdOf, assertSource } from './sources';
 
 export interface CreateModelVersion {
   readonly projectId: string;
@@ -46,12 +49,14 @@ export async function createModelVersion(
   assertModelName(model);
   assertSource(source);
   assertDescription(description);
+  const artifactId = artifactIdOf(source);
+  if (artifactId !== undefined) await showArtifact(deps, projectId, artifactId);
   const insert = insertModelVersion(deps.postgres, {
     projectId,
     model,
     source,
     runId: input.runId,
-    artifactId: artifactIdOf(source),
+    artifactId,
     description,
     tags: uniqueTags(input.tags ?? []),
     actor: input.actor,
@@ -65,6 +70,19 @@ export async function createModelVersion(
   if (version === undefined)
     throw new AppError('NOT_FOUND', `No registered model '${model}' was found.`);
   return getModelVersion(deps, { projectId, model, version });
+}
+
+/** Names the artifact's files in its read-only folder, from which MLflow's clients download. */
+async function showArtifact(
+  deps: RegistryDeps,
+  projectId: string,
+  artifactId: string,
+): Promise<void> {
+  const row = await selectArtifact(deps.postgres, { projectId, id: artifactId });
+  const { manifest } = found(row, 'artifact', artifactId);
+  const folder = artifactFolder(artifactId);
+  const files = manifest.map((entry) => ({ ...entry, path: `${folder}/${entry.path}` }));
+  await upsertArtifactFiles(deps.postgres, { projectId, files });
 }
 
 /** What the first call with this key made; CONFLICT if that call was another one. */
@@ -88,8 +106,9 @@ export async function getModelVersion(deps: RegistryDeps, key: VersionKey): Prom
 
 export interface SearchModelVersions {
   readonly projectId: string;
-  readonly model?: string;
-  readonly after?: { readonly model: string; readonly version: number };
+  readonly model?: string | undefined;
+  readonly runId?: string | undefined;
+  readonly after?: { readonly model: string; readonly version: number } | undefined;
   readonly limit: number;
 }
 export interface ModelVersionPage {
@@ -102,10 +121,11 @@ export async function searchModelVersions(
   deps: RegistryDeps,
   page: SearchModelVersions,
 ): Promise<ModelVersionPage> {
-  const { projectId, model, after, limit } = page;
+  const { projectId, model, runId, after, limit } = page;
   const rows = await listModelVersions(deps.postgres, {
     projectId,
     model,
+    runId,
     after,
     limit: limit + 1,
   });
@@ -113,6 +133,15 @@ export async function searchModelVersions(
   const last = versions.at(-1);
   const more = rows.length > limit && last !== undefined;
   return { versions, next: more ? { model: last.model, version: last.version } : undefined };
+}
+
+/** The newest version of each of these models, by the model's name. */
+export async function newestVersions(
+  deps: RegistryDeps,
+  wanted: { readonly projectId: string; readonly models: readonly string[] },
+): Promise<ReadonlyMap<string, ModelVersion>> {
+  const versions = await listNewestVersions(deps.postgres, wanted);
+  return new Map(versions.map((version) => [version.model, version]));
 }
 
 /** Replaces the description; NOT_FOUND if there is no such version. */

@@ -54,15 +54,25 @@ export async function getRegisteredModel(
   return found(await findRegisteredModel(deps.postgres, key), NOUN, key.name);
 }
 
+export interface SearchRegisteredModels {
+  readonly projectId: string;
+  readonly afterName?: string | undefined;
+  readonly name?: string | undefined;
+  readonly withoutTag?: ModelTag | undefined;
+  readonly limit: number;
+}
+
 /** One page of models by name; `next` names the last one if there may be more. */
 export async function searchRegisteredModels(
   deps: RegistryDeps,
-  page: { readonly projectId: string; readonly afterName?: string; readonly limit: number },
+  page: SearchRegisteredModels,
 ): Promise<{ readonly models: RegisteredModel[]; readonly next: string | undefined }> {
-  const { projectId, afterName, limit } = page;
+  const { projectId, afterName, name, withoutTag, limit } = page;
   const rows = await listRegisteredModels(deps.postgres, {
     projectId,
     afterName,
+    name,
+    withoutTag,
     limit: limit + 1,
   });
   const models = rows.slice(0, limit);

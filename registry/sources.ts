@@ -26,9 +26,17 @@ export function assertSource(source: string): void {
   requireArgument(!hasControl && !climbs, message);
 }
 
-/** The artifact that a source `anneal:/artifacts/<id>` names. */
+/** The artifact that a source `anneal:/artifacts/<id>` names; undefined for other schemes. */
 export function artifactIdOf(source: string): string | undefined {
-  return /^anneal:\/artifacts\/([0-9a-f]{64})$/.exec(source)?.[1];
+  if (!source.startsWith('anneal:')) return undefined;
+  const id = /^anneal:\/artifacts\/([0-9a-f]{64})$/.exec(source)?.[1];
+  requireArgument(id !== undefined, 'Invalid model version source: no artifact has such an id.');
+  return id;
+}
+
+/** The folder that shows an artifact's files; no client may write outside a run's own folder. */
+export function artifactFolder(artifactId: string): string {
+  return `artifacts/${artifactId}`;
 }
 
 /**

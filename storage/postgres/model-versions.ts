@@ -39,8 +39,13 @@ const LIST = `
 SELECT ${COLUMNS} FROM model_versions v
 WHERE v.project_id = $1 AND ($2::text IS NULL OR v.model = $2)
   AND ($3::text IS NULL OR v.model > $3 OR (v.model = $3 AND v.version < $4))
+  AND ($5::text IS NULL OR v.run_id = $5)
 ORDER BY v.model, v.version DESC
-LIMIT $5`;
+LIMIT $6`;
+const LIST_NEWEST = `
+SELECT ${COLUMNS} FROM model_versions v
+JOIN registered_models m ON m.project_id = v.project_id AND m.name = v.model
+WHERE v.project_id = $1 AND v.model = ANY ($2::text[]) AND v.version = m.next_version - 1`;
 // the counter row is locked until the version is in, so numbers have no gaps and no ties
 const INSERT = `
 WITH counter AS (
@@ -120,19 +125,29 @@ export async function findModelVersionByKey(
   return row === undefined ? undefined : versionFrom(row);
 }
 
-/** Versions of one model (or of all), by model, newest first; those behind `after` only. */
+/** The newest version of each of these models that has one. */
+export async function listNewestVersions(
+  sql: Sql,
+  wanted: { readonly projectId: string; readonly models: readonly string[] },
+): Promise<ModelVersion[]> {
+  const rows = await sql.query<VersionRow>(LIST_NEWEST, [wanted.projectId, wanted.models]);
+  return rows.map(versionFrom);
+}
+
+/** Versions of one model (or of all), of one run (or of all), by model, newest first; those behind `after` only. */
 export async function listModelVersions(
   sql: Sql,
   page: {
     readonly projectId: string;
     readonly model: string | undefined;
+    readonly runId: string | undefined;
     readonly after: { readonly model: string; readonly version: number } | undefined;
     readonly limit: number;
   },
 ): Promise<ModelVersion[]> {
   const { after } = page;
   const place = [after?.model ?? null, after?.version ?? null];
-  const values = [page.projectId, page.model ?? null, ...place, page.limit];
+  const values = [page.projectId, page.model ?? null, ...place, page.runId ?? null, page.limit];
   return (await sql.query<VersionRow>(LIST, values)).map(versionFrom);
 }
 

@@ -25,9 +25,12 @@ CASE WHEN m.next_version > 1 THEN m.next_version - 1 END AS newest_version,
 const FIND = `SELECT ${COLUMNS} FROM registered_models m WHERE m.project_id = $1 AND m.name = $2`;
 const LIST = `
 SELECT ${COLUMNS} FROM registered_models m
-WHERE m.project_id = $1 AND ($2::text IS NULL OR m.name > $2)
+WHERE m.project_id = $1 AND ($2::text IS NULL OR m.name > $2) AND ($3::text IS NULL OR m.name = $3)
+  AND NOT EXISTS (
+    SELECT FROM registered_model_tags t
+    WHERE t.project_id = m.project_id AND t.model = m.name AND t.key = $4 AND t.value = $5)
 ORDER BY m.name
-LIMIT $3`;
+LIMIT $6`;
 const INSERT = `
 WITH inserted AS (
   INSERT INTO registered_models (project_id, name, description)
@@ -77,16 +80,20 @@ export async function findRegisteredModel(
   return row === undefined ? undefined : modelFrom(row);
 }
 
-/** Models by name, those behind `afterName` only. */
+/** Models by name: those behind `afterName`, of one name (or of all), without a certain tag. */
 export async function listRegisteredModels(
   sql: Sql,
   page: {
     readonly projectId: string;
     readonly afterName: string | undefined;
+    readonly name: string | undefined;
+    readonly withoutTag: ModelTag | undefined;
     readonly limit: number;
   },
 ): Promise<RegisteredModel[]> {
-  const values = [page.projectId, page.afterName ?? null, page.limit];
+  const { projectId, afterName = null, name = null, withoutTag, limit } = page;
+  const tag = [withoutTag?.key ?? null, withoutTag?.value ?? null];
+  const values = [projectId, afterName, name, ...tag, limit];
   return (await sql.query<ModelRow>(LIST, values)).map(modelFrom);
 }
 

@@ -17,6 +17,7 @@ import {
   tagRegisteredModel,
   untagRegisteredModel,
 } from '../../registry/registered-models';
+import { insertArtifact } from '../../storage/postgres/artifacts';
 import { listAudit } from '../../storage/postgres/audit';
 import { listOutbox } from '../../storage/postgres/outbox';
 import type { ChangeAlias, ChangedAlias } from '../../workflows/contract';
@@ -45,6 +46,13 @@ async function modelWith(versions: number): Promise<string> {
 }
 const addVersion = (model: string, source: string): ReturnType<typeof createModelVersion> =>
   createModelVersion(db, { projectId, model, source, actor });
+
+/** An artifact without files; its id is the two digits repeated. */
+async function artifact(digits: string): Promise<string> {
+  const id = digits.repeat(32);
+  await insertArtifact(db.postgres, { projectId, id, kind: 'model', manifest: [], sizeBytes: 0 });
+  return id;
+}
 
 let keys = 0;
 function change(model: string, wanted: Partial<ChangeAlias>): Promise<ChangedAlias> {
@@ -164,7 +172,7 @@ describe('model versions', () => {
 
   it('keeps source, run, description and tags', async () => {
     const model = await modelWith(0);
-    const id = 'ab'.repeat(32);
+    const id = await artifact('ab');
     const made = await createModelVersion(db, {
       projectId, model, source: `anneal:/artifacts/${id}`, runId: 'run1', description: 'first',
       tags: [{ key: 'k', value: 'v' }], actor,
@@ -190,17 +198,19 @@ describe('model versions', () => {
       'NOT_FOUND',
     );
     expect(await codeOf(addVersion('no such model', 'runs:/r/m'))).toBe('NOT_FOUND');
+    const unknown = `anneal:/artifacts/${'0'.repeat(64)}`;
+    expect(await codeOf(addVersion(model, unknown))).toBe('NOT_FOUND');
   });
 
   it.each([
-    'anneal:/artifacts/x', 'mlflow-artifacts:/0/r/artifacts/model', 'runs:/r/a..b/c', 'models:/m-1',
+    'mlflow-artifacts:/0/r/artifacts/model', 'runs:/r/a..b/c', 'models:/m-1',
     'runs:/r/100%25', 'mlflow-artifacts://host:80/0/r',
   ])('takes the source %s', async (source) => {
     expect((await addVersion(await modelWith(0), source)).source).toBe(source);
   }); // prettier-ignore
 
   it.each([
-    '', 'runs:/', '/etc/passwd', 'file:///etc/passwd', 's3://bucket/x', 'http://169.254.169.254/',
+    '', 'anneal:/artifacts/x', 'runs:/', '/etc/passwd', 'file:///etc/passwd', 's3://bucket/x', 'http://169.254.169.254/',
     'runs:/../x', 'runs:/r/..', 'mlflow-artifacts:/a/%2e%2e/b', 'mlflow-artifacts:/a/%252e%252e/b',
     'runs:/r/..;x', 'runs:/r\\..\\x', 'runs:/r/a\0b', 'runs:/r/%00', 'runs:/r/100%/%2e%2e', 'RUNS:/r/x',
     `runs:/${'x'.repeat(500)}`, `runs:/r/%${'25'.repeat(20)}2e`,
@@ -346,7 +356,7 @@ describe('registerModel', () => {
         changeAlias(db, { projectId: project, model, change: wanted }),
     };
     const model = 'registered';
-    const artifactId = 'cd'.repeat(32);
+    const artifactId = await artifact('cd');
     const input = {
       projectId, model, artifactId, runId: 'run1', alias: 'candidate', actor, idempotencyKey: 'k',
     }; // prettier-ignore
