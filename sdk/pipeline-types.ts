@@ -1,0 +1,80 @@
+import type { z } from 'zod';
+import type { FailureClass } from '../schemas/plan';
+import type { ArtifactReference, OutputReferences, Reference } from './references';
+import type { ItemsReference } from './references';
+import type { ArtifactKind, MetricOutput } from './step';
+
+/** What one step may set; what it leaves out comes from the language's defaults. */
+export interface StepOptions {
+  /** Which workers take the step; `cpu` unless told. */
+  readonly pool?: string;
+  /** `90s`, `10m`, `6h`, `7d`; one day unless told. */
+  readonly timeout?: string;
+  readonly retry?: { readonly max?: number; readonly on?: readonly FailureClass[] };
+  readonly env?: Readonly<Record<string, string | Reference<unknown>>>;
+  /** How many checkpoints are kept, and the time between SIGTERM and SIGKILL. */
+  readonly checkpoint?: { readonly keep?: number; readonly grace?: string };
+  /** Steps that must have ended before, for side effects only: references order by themselves. */
+  readonly after?: readonly string[];
+}
+
+/** Anything that a plain input of type T takes: the value, a reference, or a mixture of both. */
+export type ValueInput<T> =
+  | T
+  | Reference<T>
+  | (T extends readonly (infer E)[]
+      ? readonly ValueInput<E>[]
+      : T extends object
+        ? { readonly [K in keyof T]: ValueInput<T[K]> }
+        : never);
+
+type InputOf<S> = S extends { readonly artifactKind: infer K extends ArtifactKind }
+  ? ArtifactReference<K>
+  : ValueInput<z.input<S & z.ZodType>>;
+
+type OptionalKeys<In> = {
+  [K in keyof In]: undefined extends z.input<In[K] & z.ZodType> ? K : never;
+}[keyof In];
+
+/** The inputs of a function step, by the zod shape of its `in`. */
+export type InputsOf<In> = {
+  readonly [K in Exclude<keyof In, OptionalKeys<In>>]: InputOf<In[K]>;
+} & {
+  readonly [K in OptionalKeys<In>]?: InputOf<In[K]>;
+};
+
+/** What a command may declare as an output: an artifact, a metric, or a value of a zod type. */
+export type DeclaredOutputs = Readonly<Record<string, z.ZodType | MetricOutput>>;
+
+/** The outputs of a step as references, by what it declared. */
+export type OutputsOf<Out> = {
+  readonly [K in keyof Out]: Out[K] extends { readonly artifactKind: infer K extends ArtifactKind }
+    ? ArtifactReference<K>
+    : Out[K] extends MetricOutput
+      ? Reference<number>
+      : Out[K] extends z.ZodType
+        ? Reference<z.output<Out[K]>>
+        : never;
+};
+
+/** What a command may take as an input. */
+export type CommandInputs = Readonly<
+  Record<string, ArtifactReference | Reference<unknown> | ItemsReference<unknown, OutputReferences>>
+>;
+type Argument = string | number | boolean | Reference<unknown>;
+/** The paths of a command's inputs, for its arguments. */
+export type InputPaths<I> = { readonly [K in keyof I]: { readonly path: Reference<string> } };
+
+/** A step that is a command in any language. */
+export interface Command<I extends CommandInputs, O extends DeclaredOutputs> extends StepOptions {
+  /** The program and its arguments; no shell. As a function it is given the paths of the inputs. */
+  readonly argv: readonly Argument[] | ((inputs: InputPaths<I>) => readonly Argument[]);
+  readonly inputs?: I;
+  readonly outputs?: O;
+}
+
+/** The outputs of an item that can be compared. */
+export type NumberKeys<O> = {
+  [K in keyof O]: O[K] extends Reference<number> ? K : never;
+}[keyof O] &
+  string;

@@ -1,0 +1,13 @@
+import { stringify } from 'yaml';
+import type { Plan } from '../schemas/plan';
+import { planToDocument } from './plan-document';
+
+/** A plan as YAML 1.2 that `compileYaml` reads back to an equal plan, whichever way it was written. */
+export function planToYaml(plan: Plan): string {
+  // no anchors (they are refused on reading), no folding (it could change blanks inside texts)
+  return stringify(planToDocument(plan), {
+    version: '1.2',
+    aliasDuplicateObjects: false,
+    lineWidth: 0,
+  });
+}
