@@ -14,11 +14,10 @@ import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
 export interface BuiltinDeps extends PipelineRunDeps {
   readonly registerModel: (input: {
     readonly projectId: string;
-    readonly runId: string;
-    readonly stepKey: string;
     readonly model: string;
     readonly artifactId: string;
-    readonly alias: string | undefined;
+    readonly runId?: string; // the tracked run that made the artifact
+    readonly alias?: string;
     readonly actor: string;
     readonly idempotencyKey: string;
   }) => Promise<{ readonly version: number }>;
@@ -113,13 +112,14 @@ async function registerModel(deps: BuiltinDeps, builtin: Builtin): Promise<Outpu
   requireArgument(isArtifactRef(model), "The input 'model' is not an artifact.");
   requireArgument(typeof name === 'string', "'name' in with is not the name of a model.");
   requireArgument(alias === undefined || typeof alias === 'string', "'alias' is not a text.");
+  const made = { projectId, runId, artifactId: model.artifact };
+  const trackedRunId = await stored.findTrackedRunOf(deps.postgres, made);
   const { version } = await deps.registerModel({
     projectId,
-    runId,
-    stepKey,
     model: name,
     artifactId: model.artifact,
-    alias,
+    ...(trackedRunId === undefined ? {} : { runId: trackedRunId }),
+    ...(alias === undefined ? {} : { alias }),
     actor: `pipeline-run/${runId}`,
     idempotencyKey: `${runId}/${stepKey}`,
   });

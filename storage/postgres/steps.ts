@@ -36,6 +36,12 @@ const COMMIT = `
 UPDATE steps SET outputs = coalesce(outputs, $4::jsonb)
 WHERE project_id = $1 AND run_id = $2 AND key = $3
 RETURNING outputs`;
+// a step that only passes the artifact on (builtin/best) has no tracked run
+const TRACKED_RUN_OF = `
+SELECT tracked_run_id FROM steps
+WHERE project_id = $1 AND run_id = $2 AND tracked_run_id IS NOT NULL
+  AND jsonb_path_exists(outputs, '$.*.artifact ? (@ == $id)', jsonb_build_object('id', $3::text))
+ORDER BY index LIMIT 1`;
 // the run's row is locked first, as storage/postgres/transitions.ts does, for the same reason
 const STARTED = `
 WITH run AS (
@@ -117,6 +123,16 @@ export async function commitOutputs(
   const values = [projectId, runId, stepKey, JSON.stringify(outputs)];
   const [row] = await sql.query<{ outputs: Outputs }>(COMMIT, values);
   return row?.outputs;
+}
+
+/** The tracked run of the step that made an artifact in this run, or undefined. */
+export async function findTrackedRunOf(
+  sql: Sql,
+  made: { readonly projectId: string; readonly runId: string; readonly artifactId: string },
+): Promise<string | undefined> {
+  const values = [made.projectId, made.runId, made.artifactId];
+  const [row] = await sql.query<{ tracked_run_id: string }>(TRACKED_RUN_OF, values);
+  return row?.tracked_run_id;
 }
 
 /**

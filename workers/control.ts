@@ -1,0 +1,62 @@
+import { Worker } from '@temporalio/worker';
+import { createActivities } from '../activities';
+import { openStarter } from '../api/starter';
+import { loadConfig } from '../config/config';
+import { AppError } from '../errors/app-error';
+import { registerModel } from '../registry/register';
+import { openPostgres } from '../storage/postgres/client';
+import { CONTROL_QUEUE } from '../workflows/contract';
+import { workflowSource } from './bundle';
+import { connectTemporal, installRuntime, logLine, stopSignal } from './runtime';
+
+/** About 1 MB each; beyond it the oldest is dropped and replayed when it goes on. */
+const CACHED_WORKFLOWS_MAX = 300;
+/** As many as Postgres has connections for, twice: they wait for it most of the time. */
+const ACTIVITIES_MAX = 32;
+/** Bookkeeping ends within seconds; what does not is repeated by the next worker. */
+const SHUTDOWN_FORCE_TIME = '20s';
+
+/** Runs workflows and bookkeeping until it is told to stop; outages are waited out. */
+async function main(): Promise<void> {
+  const config = loadConfig();
+  if (config.DATABASE_URL === undefined) {
+    throw new AppError('CONFIG_INVALID', 'DATABASE_URL is not set: where is Postgres?');
+  }
+  installRuntime();
+  const stop = stopSignal();
+  const postgres = openPostgres(config.DATABASE_URL);
+  const starter = openStarter(config);
+  const connection = await connectTemporal(config, stop);
+  if (connection === undefined) return;
+  const worker = await Worker.create({
+    connection,
+    namespace: config.TEMPORAL_NAMESPACE,
+    taskQueue: CONTROL_QUEUE,
+    ...workflowSource(),
+    activities: createActivities({
+      postgres,
+      registerModel: (input) =>
+        registerModel({ postgres, changeAlias: starter.changeAlias }, input),
+    }),
+    maxCachedWorkflows: CACHED_WORKFLOWS_MAX,
+    maxConcurrentActivityTaskExecutions: ACTIVITIES_MAX,
+    shutdownForceTime: SHUTDOWN_FORCE_TIME,
+  });
+  const running = worker.run();
+  stop.addEventListener('abort', () => {
+    if (worker.getState() === 'RUNNING') worker.shutdown();
+  });
+  if (stop.aborted && worker.getState() === 'RUNNING') worker.shutdown();
+  process.stdout.write(`${JSON.stringify({ ready: true })}\n`);
+  await running;
+  await Promise.all([connection.close(), starter.close(), postgres.close()]);
+}
+
+main().then(
+  () => process.exit(0), // open connections would keep the process
+  (error: unknown) => {
+    const message = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    logLine({ level: 'error', message });
+    process.exit(1); // the supervisor starts it again
+  },
+);
