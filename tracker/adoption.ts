@@ -1,0 +1,59 @@
+import { AppError } from '../errors/app-error';
+import type { Run } from '../schemas/runs';
+import type { Principal } from '../schemas/tokens';
+import type { Sql } from '../storage/postgres/client';
+import {
+  adoptRun,
+  countRunsOfAttempt,
+  insertRun,
+  lockStepOfRun,
+  selectNewestAttempt,
+  setTrackedRun,
+} from '../storage/postgres/runs';
+import type { NewRun } from '../storage/postgres/runs';
+
+/**
+ * Run adoption: the n-th create of an attempt, for the same experiment and nesting, is the n-th run
+ * that an earlier attempt of the step made, set back to RUNNING. Curves continue, scripts unchanged.
+ * n is counted in the runs themselves: those that this attempt has made or adopted so far.
+ */
+export async function createOrAdoptRun(
+  sql: Sql,
+  input: {
+    readonly run: Omit<NewRun, 'step'>;
+    readonly step: NonNullable<Principal['attempt']>;
+    readonly nested: boolean;
+  },
+): Promise<{ readonly run: Run; readonly adopted: boolean }> {
+  const { run, nested } = input;
+  const { runId: pipelineRunId, stepKey, attempt } = input.step;
+  const at = { projectId: run.projectId, pipelineRunId, stepKey, attempt };
+  if (!(await lockStepOfRun(sql, at))) {
+    throw new AppError('NOT_FOUND', `No step '${stepKey}' of pipeline run '${pipelineRunId}'.`);
+  }
+  await assertNewestAttempt(sql, at);
+  const prefix = `${run.experimentId}/${nested ? 'nested' : 'top'}/`;
+  const adoptionKey = `${prefix}${await countRunsOfAttempt(sql, { ...at, prefix })}`;
+  const earlier = await adoptRun(sql, { ...at, adoptionKey });
+  const made =
+    earlier ??
+    (await insertRun(sql, { ...run, step: { pipelineRunId, stepKey, attempt, adoptionKey } }));
+  if (!nested) await setTrackedRun(sql, { ...at, runId: made.id });
+  return { run: made, adopted: earlier !== undefined };
+}
+
+/** Refuses writes of an attempt after a newer one of its step has begun. */
+export async function assertNewestAttempt(
+  sql: Sql,
+  at: {
+    readonly projectId: string;
+    readonly pipelineRunId: string;
+    readonly stepKey: string;
+    readonly attempt: number;
+  },
+): Promise<void> {
+  const newest = await selectNewestAttempt(sql, at);
+  if (newest <= at.attempt) return;
+  const message = `Attempt ${at.attempt} of step '${at.stepKey}' was replaced by attempt ${newest}.`;
+  throw new AppError('ATTEMPT_SUPERSEDED', message);
+}
