@@ -15,21 +15,20 @@ export interface HttpReply {
 /** One HTTP request whose headers, Host included, are exactly those given (fetch forbids that). */
 export function callHttp(url: string, call: HttpCall = {}): Promise<HttpReply> {
   return new Promise((resolve, reject) => {
-    const outgoing = request(
-      url,
-      { method: call.method ?? 'GET', headers: call.headers ?? {} },
-      (reply) => {
-        const chunks: Buffer[] = [];
-        reply.on('data', (chunk: Buffer) => chunks.push(chunk));
-        reply.on('error', reject);
-        reply.on('end', () => {
-          const text = Buffer.concat(chunks).toString('utf8');
-          const { statusCode: status = 0, headers } = reply;
-          resolve({ status, headers, text, json: <T>() => JSON.parse(text) as T });
-        });
-      },
-    );
+    const { method = 'GET', body } = call;
+    // node gives a DELETE's body no length by itself, and the server would read it as a request
+    const length = body === undefined ? {} : { 'content-length': Buffer.byteLength(body) };
+    const outgoing = request(url, { method, headers: { ...length, ...call.headers } }, (reply) => {
+      const chunks: Buffer[] = [];
+      reply.on('data', (chunk: Buffer) => chunks.push(chunk));
+      reply.on('error', reject);
+      reply.on('end', () => {
+        const text = Buffer.concat(chunks).toString('utf8');
+        const { statusCode: status = 0, headers } = reply;
+        resolve({ status, headers, text, json: <T>() => JSON.parse(text) as T });
+      });
+    });
     outgoing.on('error', reject);
-    outgoing.end(call.body);
+    outgoing.end(body);
   });
 }
