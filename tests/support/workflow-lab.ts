@@ -1,0 +1,160 @@
+import { randomBytes } from 'node:crypto';
+import { Context } from '@temporalio/activity';
+import { ApplicationFailure } from '@temporalio/common';
+import { TestWorkflowEnvironment } from '@temporalio/testing';
+import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
+import { createActivities } from '../../activities';
+import { openStarter, type Starter } from '../../api/starter';
+import { parseConfig } from '../../config/config';
+import { findTool } from '../../dev/tools';
+import type { BuiltinDeps } from '../../pipelines/steps';
+import type { ExecuteStepInput, ExecuteStepResult } from '../../schemas/attempts';
+import type { FailureClass, Outputs, Params, Plan } from '../../schemas/plan';
+import { markStepStarted } from '../../storage/postgres/steps';
+import {
+  CONTROL_QUEUE,
+  pipelineRunWorkflowId,
+  poolQueue,
+  RUN_PIPELINE,
+  type RunPipelineInput,
+  type RunPipelineResult,
+} from '../../workflows/contract';
+import { createTestDatabase, type TestDatabase } from './postgres';
+
+/** What a step does in a test: outputs, or a throw. */
+export type StepBody = (input: ExecuteStepInput, signal: AbortSignal) => Promise<Outputs>;
+
+/** A real Temporal server, a real database, the control worker, and a step worker told what to do. */
+export interface WorkflowLab {
+  readonly env: TestWorkflowEnvironment;
+  readonly database: TestDatabase;
+  readonly starter: Starter;
+  readonly registered: Parameters<BuiltinDeps['registerModel']>[0][];
+  /** Steps by key, or by name for all items of a foreach; a step that is not named succeeds. */
+  bodies: Record<string, StepBody>;
+  start(input: RunPipelineInput): Promise<{ runId: string; result(): Promise<RunPipelineResult>; cancel(): Promise<unknown> }>;
+  run(plan: Plan, params?: Params): Promise<RunPipelineResult>;
+  restartControl(): Promise<void>;
+  close(): Promise<void>;
+}
+
+Runtime.install({
+  logger: new DefaultLogger('ERROR'),
+  telemetryOptions: { logging: { forward: {}, filter: 'error' } },
+});
+
+/** A failure as the step worker throws it. */
+export function stepFailure(failureClass: FailureClass, message: string): ApplicationFailure {
+  return ApplicationFailure.create({ message, type: failureClass, nonRetryable: true });
+}
+
+/** Opens everything; `close` ends it. */
+export async function openWorkflowLab(): Promise<WorkflowLab> {
+  const path = findTool('temporal');
+  const [env, database, bundle] = await Promise.all([
+    TestWorkflowEnvironment.createLocal({
+      server: { executable: { type: 'existing-path', path } },
+    }),
+    createTestDatabase(),
+    bundleWorkflowCode({ workflowsPath: require.resolve('../../workflows') }),
+  ]);
+  const config = parseConfig({ TEMPORAL_ADDRESS: env.address });
+  const registered: WorkflowLab['registered'] = [];
+  const registerModel: BuiltinDeps['registerModel'] = (input) => {
+    registered.push(input);
+    return Promise.resolve({ version: registered.length });
+  };
+  const openControl = async (): Promise<() => Promise<void>> => {
+    const worker = await Worker.create({
+      connection: env.nativeConnection,
+      taskQueue: CONTROL_QUEUE,
+      workflowBundle: bundle,
+      activities: createActivities({ postgres: database.postgres, registerModel }),
+    });
+    return running(worker);
+  };
+  const lab: WorkflowLab = {
+    env,
+    database,
+    starter: openStarter(config),
+    registered,
+    bodies: {},
+    async start(input) {
+      const runId = randomBytes(8).toString('hex');
+      const handle = await env.client.workflow.start(RUN_PIPELINE, {
+        workflowId: pipelineRunWorkflowId(runId),
+        taskQueue: CONTROL_QUEUE,
+        args: [input],
+      });
+      const result = (): Promise<RunPipelineResult> => handle.result();
+      return { runId, result, cancel: () => handle.cancel() };
+    },
+    async run(plan, params = {}) {
+      return (await lab.start({ plan, params })).result();
+    },
+    async restartControl() {
+      await stopControl();
+      stopControl = await openControl();
+    },
+    async close() {
+      await Promise.all([stopControl(), stopSteps()]);
+      await lab.starter.close();
+      await env.teardown();
+      await database.drop();
+    },
+  };
+  const stepWorker = await Worker.create({
+    connection: env.nativeConnection,
+    taskQueue: poolQueue('cpu'),
+    activities: { executeStep: (input: ExecuteStepInput) => executeStep(lab, input) },
+    maxHeartbeatThrottleInterval: '100ms',
+    defaultHeartbeatThrottleInterval: '100ms',
+    shutdownForceTime: '1s',
+  });
+  const stopSteps = running(stepWorker);
+  let stopControl = await openControl();
+  return lab;
+}
+
+/** Runs a worker; the answer ends it. */
+function running(worker: Worker): () => Promise<void> {
+  const run = worker.run();
+  return async () => {
+    worker.shutdown();
+    await run.catch(() => undefined); // a forced end of a step that a test left hanging
+  };
+}
+
+const BEGIN = `
+INSERT INTO attempts (project_id, run_id, step_key, attempt, node, status)
+VALUES ($1, $2, $3, $4, 'lab', 'running')`;
+const BEAT_MS = 100;
+
+/** Keeps the contract of the real one: an attempt's row, heartbeats, a failure class as type. */
+async function executeStep(lab: WorkflowLab, input: ExecuteStepInput): Promise<ExecuteStepResult> {
+  const { postgres } = lab.database;
+  const { projectId, runId, stepKey, attempt } = input;
+  await postgres.query(BEGIN, [projectId, runId, stepKey, attempt]);
+  await markStepStarted(postgres, { projectId, runId, stepKey, attempt, reason: 'on node lab' });
+  const { cancellationSignal } = Context.current();
+  const context = Context.current();
+  const beat = setInterval(() => {
+    context.heartbeat();
+  }, BEAT_MS);
+  const body = lab.bodies[stepKey] ?? lab.bodies[stepKey.replace(/\[\d+\]$/, '')];
+  try {
+    return { outputs: (await body?.(input, cancellationSignal)) ?? {} };
+  } finally {
+    clearInterval(beat);
+  }
+}
+
+/** Resolves when a step is told to stop. */
+export async function untilAborted(signal: AbortSignal): Promise<void> {
+  if (signal.aborted) return;
+  await new Promise<void>((resolve) => {
+    signal.addEventListener('abort', () => {
+      resolve();
+    });
+  });
+}
