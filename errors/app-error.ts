@@ -28,7 +28,13 @@ export class AppError extends Error {
 
 /** True for an `AppError`, also across realms (jest, workflow isolate). */
 export function isAppError(error: unknown): error is AppError {
-  return error instanceof Error && error.name === 'AppError' && 'code' in error;
+  return (
+    error !== null &&
+    typeof error === 'object' &&
+    'name' in error &&
+    error.name === 'AppError' &&
+    'code' in error
+  );
 }
 
 /** Throws `INVALID_ARGUMENT` unless the condition holds. */

@@ -88,7 +88,8 @@ function translate(error: unknown): unknown {
   return error;
 }
 
-/** The SQLSTATE or node code of an error, '' if it has none. */
+/** The SQLSTATE or node code of an error, '' if it has none. By its shape: jest has other realms. */
 export function errorCode(error: unknown): string {
-  return error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : '';
+  if (error === null || typeof error !== 'object' || !('code' in error)) return '';
+  return typeof error.code === 'string' ? error.code : '';
 }
