@@ -9,14 +9,9 @@ import {
   tagModelVersion,
   untagModelVersion,
 } from '../../../registry/model-versions';
+import { readPageToken, writePageToken } from '../../../tracker/page-token';
 import { principalOf } from '../../app';
-import {
-  assertOrder,
-  pageLimit,
-  readPageToken,
-  readRegistryFilter,
-  writePageToken,
-} from './registry-search';
+import { assertOrder, pageLimit, readRegistryFilter } from './registry-search';
 import { readTags, TAG_TABLE, writeVersion } from './registry-wire';
 import { mountMlflow } from './wire';
 
@@ -24,7 +19,7 @@ const NAME = { name: { type: 'string', required: true } } as const;
 const VERSION = { ...NAME, version: { type: 'int64', required: true } } as const;
 /** MLflow's maximum; pages hold at most 1,000 all the same. */
 const PAGE = { fallback: 1_000, max: 200_000 };
-const Place = z.object({ model: z.string(), version: z.number().int() }).optional();
+const Place = z.object({ model: z.string(), version: z.number().int() });
 
 /** Mounts `model-versions/…` of MLflow's registry. */
 export function registerMlflowModelVersions(app: FastifyInstance, deps: DownloadDeps): void {
@@ -108,11 +103,12 @@ function mountReads(app: FastifyInstance, deps: DownloadDeps): void {
       const { projectId } = principalOf(request);
       const { name: model, runId } = readRegistryFilter(filter);
       assertOrder(order_by, ['name', 'name asc', 'version_number desc']);
-      const after = Place.parse(readPageToken(page_token));
+      const after = readPageToken(page_token, Place);
       const limit = pageLimit(max_results, PAGE);
-      const page = await searchModelVersions(deps, { projectId, model, runId, after, limit });
-      const model_versions = page.versions.map(writeVersion);
-      return { model_versions, next_page_token: writePageToken(page.next) };
+      const page = { projectId, model, runId, after, limit };
+      const { versions, next } = await searchModelVersions(deps, page);
+      const next_page_token = next === undefined ? undefined : writePageToken(next);
+      return { model_versions: versions.map(writeVersion), next_page_token };
     },
   });
 }

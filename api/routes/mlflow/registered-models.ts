@@ -1,5 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { FastifyInstance } from 'fastify';
+import { z } from 'zod';
 import { AppError } from '../../../errors/app-error';
 import {
   findVersionByAlias,
@@ -17,14 +18,9 @@ import {
   type RegistryDeps,
 } from '../../../registry/registered-models';
 import type { RegisteredModel } from '../../../schemas/registered-models';
+import { readPageToken, writePageToken } from '../../../tracker/page-token';
 import { principalOf } from '../../app';
-import {
-  assertOrder,
-  pageLimit,
-  readPageToken,
-  readRegistryFilter,
-  writePageToken,
-} from './registry-search';
+import { assertOrder, pageLimit, readRegistryFilter } from './registry-search';
 import { readTags, TAG_TABLE, writeModel, writeVersion } from './registry-wire';
 import { mountMlflow } from './wire';
 
@@ -111,13 +107,13 @@ function mountSearch(app: FastifyInstance, deps: RegistryDeps): void {
         throw new AppError('INVALID_ARGUMENT', "Registered models have no attribute 'run_id'.");
       }
       assertOrder(order_by, ['name', 'name asc']);
-      const after = readPageToken(page_token);
-      const afterName = typeof after === 'string' ? after : undefined;
+      const afterName = readPageToken(page_token, z.string());
       const limit = pageLimit(max_results, PAGE);
       const page = { projectId, afterName, name, withoutTag, limit };
       const { models, next } = await searchRegisteredModels(deps, page);
       const registered_models = await withNewest(deps, projectId, models);
-      return { registered_models, next_page_token: writePageToken(next) };
+      const next_page_token = next === undefined ? undefined : writePageToken(next);
+      return { registered_models, next_page_token };
     },
   });
   mountMlflow(app, {

@@ -68,20 +68,3 @@ export function pageLimit(
 }
 /** Clients follow the token to the next page, so a page need not be as large as they would take. */
 const PAGE_ROWS_MAX = 1_000;
-
-/** An opaque page token: the last row's place as JSON in base64url. */
-export function writePageToken(place: unknown): string | undefined {
-  return place === undefined
-    ? undefined
-    : Buffer.from(JSON.stringify(place), 'utf8').toString('base64url');
-}
-
-/** What a page token holds; undefined for none, INVALID_ARGUMENT for one that is not ours. */
-export function readPageToken(token: string | undefined): unknown {
-  if (token === undefined || token === '') return undefined;
-  try {
-    return JSON.parse(Buffer.from(token, 'base64url').toString('utf8'));
-  } catch {
-    throw new AppError('INVALID_ARGUMENT', 'Invalid page token.');
-  }
-}
