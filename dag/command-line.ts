@@ -38,7 +38,8 @@ function splitWords(pieces: readonly Piece[]): string[] {
       word = (word ?? '') + toSource(piece);
       continue;
     }
-    for (const [i, sign] of [...piece.text].entries()) {
+    for (let i = 0; i < piece.text.length; i += 1) {
+      const sign = piece.text[i] ?? '';
       if (quote !== '') {
         if (sign === quote) quote = '';
         else word = (word ?? '') + sign;

@@ -65,6 +65,10 @@ function itemsOf(
       `The foreach of step '${step.name}' is not over a list.`,
     );
   }
+  if (list.length === 0) {
+    const message = `The foreach of step '${step.name}' has no items: ${text} is an empty list.`;
+    throw new AppError('INVALID_ARGUMENT', message);
+  }
   if (list.length > ITEMS_MAX) {
     const message = `The foreach of '${step.name}' has ${list.length} items; at most ${ITEMS_MAX}.`;
     throw new AppError('INVALID_ARGUMENT', message);

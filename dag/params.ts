@@ -16,7 +16,8 @@ export function resolveParams(plan: Plan, given: Params): Params {
     }));
   const resolved: Params = {};
   for (const [name, spec] of Object.entries(plan.params)) {
-    const value = given[name] ?? spec.default;
+    const own = Object.hasOwn(given, name) ? given[name] : undefined;
+    const value = own ?? spec.default;
     if (value === undefined) {
       problems.push({ path: `params.${name}`, message: 'has no default and must be given.' });
       continue;
@@ -25,7 +26,7 @@ export function resolveParams(plan: Plan, given: Params): Params {
     if (wrong !== undefined) problems.push({ path: `params.${name}`, message: wrong });
     resolved[name] = value;
   }
-  if (JSON.stringify(resolved).length > PARAMS_BYTES_MAX) {
+  if (new TextEncoder().encode(JSON.stringify(resolved)).length > PARAMS_BYTES_MAX) {
     problems.push({ path: 'params', message: 'are larger than 64 KiB; pass a file instead.' });
   }
   if (problems.length === 0) return resolved;

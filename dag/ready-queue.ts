@@ -13,55 +13,72 @@ const WINDOW = 200;
 
 /**
  * Which nodes may run now: in-degree counts, order by index. Pure and deterministic.
- * A node whose needs failed, or were all skipped, is skipped itself.
+ * A node is skipped when one of its needs did not succeed, or when all of them were skipped by their
+ * conditions. Every node ends once; only `skipped` may still turn into `cancelled`.
  */
 export class ReadyQueue {
   private readonly nodes: ReadonlyMap<string, GraphNode>;
-  private readonly dependants = new Map<string, string[]>();
+  private readonly dependants = new Map<string, GraphNode[]>();
   private readonly open = new Map<string, number>(); // key → needs that have not ended
   private readonly ends = new Map<string, NodeEnd>();
-  private readonly ready: GraphNode[] = [];
+  private readonly broken = new Set<string>(); // did not succeed, or skipped because of such a one
   private readonly running = new Set<string>();
+  private ready: GraphNode[] = [];
 
   constructor(graph: Graph) {
     this.nodes = new Map(graph.nodes.map((node) => [node.key, node]));
     for (const node of graph.nodes) {
       this.open.set(node.key, node.needs.length);
       if (node.needs.length === 0) this.ready.push(node);
-      for (const need of node.needs) {
-        this.dependants.set(need, [...(this.dependants.get(need) ?? []), node.key]);
-      }
+      for (const need of node.needs) this.addDependant(need, node);
     }
   }
 
   /** Takes the nodes that may start now, lowest index first; they count as running from here on. */
   take(): GraphNode[] {
     const taken: GraphNode[] = [];
-    for (const node of [...this.ready].sort((a, b) => a.index - b.index)) {
-      if (this.running.size >= WINDOW) break;
-      if (node.group !== undefined && this.runningOf(node.group.name) >= node.group.parallel)
+    const left: GraphNode[] = [];
+    const inGroup = new Map<string, number>();
+    for (const key of this.running) this.count(inGroup, this.nodes.get(key));
+    for (const node of this.ready.sort((a, b) => a.index - b.index)) {
+      const { group } = node;
+      const isFull = group !== undefined && (inGroup.get(group.name) ?? 0) >= group.parallel;
+      if (isFull || this.running.size >= WINDOW) {
+        left.push(node);
         continue;
-      this.ready.splice(this.ready.indexOf(node), 1);
+      }
       this.running.add(node.key);
+      this.count(inGroup, node);
       taken.push(node);
     }
+    this.ready = left;
     return taken;
   }
 
   /** Records how a node ended; returns the nodes that will never run because of it. */
   settle(key: string, end: NodeEnd): Skipped[] {
-    this.running.delete(key);
-    this.ends.set(key, end);
+    const before = this.ends.get(key);
+    if (before !== undefined) {
+      if (before === 'skipped' && end === 'cancelled') this.ends.set(key, end);
+      return [];
+    }
     const skipped: Skipped[] = [];
-    for (const dependant of this.dependants.get(key) ?? []) {
-      const left = (this.open.get(dependant) ?? 0) - 1;
-      this.open.set(dependant, left);
-      if (left > 0) continue;
-      const node = this.nodes.get(dependant);
-      if (node === undefined) continue;
-      const reason = this.skipReason(node);
-      if (reason === undefined) this.ready.push(node);
-      else skipped.push({ key: dependant, reason }, ...this.settle(dependant, 'skipped'));
+    this.end(key, end);
+    // a work list, not recursion: a chain may be as long as the graph
+    const work = [key];
+    for (let ended = work.shift(); ended !== undefined; ended = work.shift()) {
+      for (const node of this.dependants.get(ended) ?? []) {
+        if (!this.hasNothingOpen(node)) continue;
+        const reason = this.skipReason(node);
+        if (reason === undefined) {
+          this.ready.push(node);
+          continue;
+        }
+        if (node.needs.some((need) => this.broken.has(need))) this.broken.add(node.key);
+        this.end(node.key, 'skipped');
+        skipped.push({ key: node.key, reason });
+        work.push(node.key);
+      }
     }
     return skipped;
   }
@@ -86,22 +103,35 @@ export class ReadyQueue {
     return this.ends.get(key);
   }
 
-  private runningOf(group: string): number {
-    return [...this.running].filter((key) => this.nodes.get(key)?.group?.name === group).length;
+  private addDependant(need: string, node: GraphNode): void {
+    const list = this.dependants.get(need);
+    if (list === undefined) this.dependants.set(need, [node]);
+    else list.push(node);
   }
 
-  /** Failed needs skip a node; skipped needs do when none of its needs has succeeded. */
+  private count(inGroup: Map<string, number>, node: GraphNode | undefined): void {
+    const name = node?.group?.name;
+    if (name !== undefined) inGroup.set(name, (inGroup.get(name) ?? 0) + 1);
+  }
+
+  private end(key: string, end: NodeEnd): void {
+    this.running.delete(key);
+    this.ready = this.ready.filter((node) => node.key !== key);
+    this.ends.set(key, end);
+    if (end === 'failed' || end === 'cancelled') this.broken.add(key);
+  }
+
+  /** One more need of this node has ended; true if it was the last and the node has not ended yet. */
+  private hasNothingOpen(node: GraphNode): boolean {
+    const left = (this.open.get(node.key) ?? 0) - 1;
+    this.open.set(node.key, left);
+    return left === 0 && !this.ends.has(node.key);
+  }
+
   private skipReason(node: GraphNode): string | undefined {
-    const failed = node.needs.find((key) => this.isBroken(key));
-    if (failed !== undefined) return `${failed} did not succeed`;
+    const broken = node.needs.find((key) => this.broken.has(key));
+    if (broken !== undefined) return `${broken} did not succeed`;
     const allSkipped = node.needs.every((key) => this.ends.get(key) === 'skipped');
     return allSkipped ? `${node.needs[0] ?? 'its need'} was skipped` : undefined;
-  }
-
-  /** True for a need that failed, was cancelled, or was skipped because of such a one. */
-  private isBroken(key: string): boolean {
-    const end = this.ends.get(key);
-    if (end === 'failed' || end === 'cancelled') return true;
-    return end === 'skipped' && (this.nodes.get(key)?.needs.some((k) => this.isBroken(k)) ?? false);
   }
 }

@@ -1,4 +1,5 @@
-import type { Graph, GraphNode, Outputs } from '../schemas/plan';
+import { evaluate, ExpressionError, parseExpression } from './expressions';
+import type { Graph, GraphNode, Outputs, StepSpec } from '../schemas/plan';
 
 /** What an artifact looks like inside an expression: only its reference. */
 export interface ArtifactRef {
@@ -17,6 +18,8 @@ export function scopeFor(
 ): Readonly<Record<string, unknown>> {
   const steps: Record<string, { outputs: unknown }> = {};
   for (const other of graph.nodes) {
+    // a foreach whose items all ended without outputs is an empty list, not nothing
+    if (other.group !== undefined) steps[other.step] ??= { outputs: [] };
     const committed = outputs[other.key];
     if (committed === undefined) continue;
     const values = plain(committed);
@@ -24,10 +27,29 @@ export function scopeFor(
       steps[other.step] = { outputs: values };
       continue;
     }
-    const list = (steps[other.step] ??= { outputs: [] }).outputs as unknown[];
+    const list = steps[other.step]?.outputs as unknown[];
     list.push({ ...values, item: other.item });
   }
   return { params: graph.params, item: node.item ?? {}, steps };
+}
+
+/**
+ * The inputs of a step by name: values, artifact references, or the list of a foreach. Throws
+ * ExpressionError that names the input whose source has no value, for instance since it was skipped.
+ */
+export function resolveInputs(
+  spec: Pick<StepSpec, 'inputs'>,
+  scope: Readonly<Record<string, unknown>>,
+): Readonly<Record<string, unknown>> {
+  const entries = Object.entries(spec.inputs ?? {}).map(([name, text]) => {
+    try {
+      return [name, evaluate(parseExpression(text), scope)] as const;
+    } catch (error) {
+      if (!(error instanceof ExpressionError)) throw error;
+      throw new ExpressionError(`input '${name}': ${error.message}`, error.column);
+    }
+  });
+  return Object.fromEntries(entries);
 }
 
 function plain(outputs: Outputs): Record<string, unknown> {

@@ -98,7 +98,9 @@ function execute(code: string, path: string): Readonly<Record<string, unknown>>[
   const module = { exports: [] as Readonly<Record<string, unknown>>[] };
   try {
     const parameters = ['exports', 'require', 'module', '__filename', '__dirname'];
-    const run = compileFunction(code, parameters, { filename: path });
+    const run = compileFunction(code, parameters, { filename: path }) as (
+      ...args: unknown[]
+    ) => void;
     run(module.exports, require, module, path, dirname(path));
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error);
