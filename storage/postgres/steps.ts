@@ -168,3 +168,13 @@ export async function listSteps(
     parallel: row.parallel ?? undefined,
   }));
 }
+
+const TRACKED_RUN = `
+SELECT tracked_run_id FROM steps WHERE project_id = $1 AND run_id = $2 AND key = $3`;
+
+/** The tracked run that a step has made so far, or undefined. */
+export async function findTrackedRun(sql: Sql, key: StepKey): Promise<string | undefined> {
+  const values = [key.projectId, key.runId, key.stepKey];
+  const [row] = await sql.query<{ tracked_run_id: string | null }>(TRACKED_RUN, values);
+  return row?.tracked_run_id ?? undefined;
+}

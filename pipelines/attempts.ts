@@ -1,0 +1,126 @@
+import { isArtifactRef } from '../dag/scope';
+import { AppError, found } from '../errors/app-error';
+import type { AttemptTicket, BeginAttempt, FailAttempt } from '../schemas/attempts';
+import type { Outputs } from '../schemas/plan';
+import type { z } from 'zod';
+import { endAttempt, insertAttempt, loseOlderAttempts } from '../storage/postgres/attempts';
+import type { AttemptKey } from '../storage/postgres/attempts';
+import { selectNewestCheckpoint } from '../storage/postgres/checkpoints';
+import type { Checkpoint } from '../storage/postgres/checkpoints';
+import { objectKey } from '../storage/objects/keys';
+import { findStep, markStepStarted } from '../storage/postgres/steps';
+import type { StepKey } from '../storage/postgres/steps';
+import { insertToken, revokeStepTokens } from '../storage/postgres/tokens';
+import { assertNewestAttempt } from '../tracker/adoption';
+import { signDownloads } from '../tracker/artifacts';
+import type { ArtifactDeps } from '../tracker/artifacts';
+import { renderStep, seedOf } from './step-scope';
+
+export interface AttemptDeps extends ArtifactDeps {
+  /** Makes the token that the attempt's process calls us with. */
+  readonly createToken: (kind: 'attempt') => { readonly text: string; readonly hash: Buffer };
+}
+/** A URL of the code bundle lives as long as any other. */
+const URL_SECONDS = 15 * 60;
+/** Beyond the step's own timeout: time for its inputs, outputs and late words. */
+const TOKEN_MARGIN_SECONDS = 24 * 3_600;
+
+/**
+ * Begins an attempt: older ones of the step lose the right to write, the node gets everything that
+ * it needs. Idempotent by attempt number; a step that was committed before is not run again.
+ */
+export async function beginAttempt(
+  deps: AttemptDeps,
+  input: BeginAttempt & { readonly projectId: string },
+): Promise<AttemptTicket> {
+  const { projectId, runId, stepKey, attempt, node } = input;
+  const key = { projectId, runId, stepKey, attempt };
+  const step = found(await findStep(deps.postgres, key), 'step', `${runId}/${stepKey}`);
+  const rendered = await renderStep(deps, key, step);
+  const checkpoint = await selectNewestCheckpoint(deps.postgres, key);
+  const token = deps.createToken('attempt');
+  await deps.postgres.transaction(async (sql) => {
+    await markStepStarted(sql, { ...key, reason: `on node ${node}` });
+    await assertNewestAttempt(sql, { ...key, pipelineRunId: runId });
+    await insertAttempt(sql, { ...key, node, resumedFrom: checkpoint?.name ?? null });
+    await loseOlderAttempts(sql, key);
+    await revokeStepTokens(sql, key);
+    const seconds = step.spec.timeoutSeconds + TOKEN_MARGIN_SECONDS;
+    await insertToken(sql, {
+      projectId,
+      kind: 'attempt',
+      hash: token.hash,
+      name: `${stepKey}#${attempt}`,
+      permissions: [],
+      attempt: { runId, stepKey, attempt },
+      expiresAt: new Date(Date.now() + seconds * 1000),
+    });
+  });
+  return {
+    committed: step.outputs,
+    token: token.text,
+    spec: step.spec,
+    pipeline: rendered.run.pipeline,
+    argv: [...rendered.argv],
+    env: { ...rendered.env },
+    with: rendered.with as AttemptTicket['with'],
+    params: rendered.run.params,
+    item: (step.item ?? null) as AttemptTicket['item'],
+    inputs: await downloadInputs(deps, projectId, rendered.inputs),
+    code: await signCode(deps, projectId, rendered.run.codeDigest),
+    resume: await signCheckpoint(deps, projectId, checkpoint),
+    seed: seedOf(key),
+  };
+}
+
+async function downloadInputs(
+  deps: AttemptDeps,
+  projectId: string,
+  inputs: Readonly<Record<string, unknown>>,
+): Promise<AttemptTicket['inputs']> {
+  const entries = Object.entries(inputs).map(async ([name, value]) => {
+    if (!isArtifactRef(value)) return [name, { value: value as never }] as const;
+    const download = await signDownloads(deps, { projectId, artifactId: value.artifact });
+    return [name, { download }] as const;
+  });
+  return Object.fromEntries(await Promise.all(entries));
+}
+
+async function signCode(
+  deps: AttemptDeps,
+  projectId: string,
+  digest: string | null,
+): Promise<AttemptTicket['code']> {
+  if (digest === null) return null;
+  const url = await deps.objects.signGet(objectKey(projectId, digest), { expiresSeconds: URL_SECONDS });
+  return { digest, url };
+}
+
+async function signCheckpoint(
+  deps: AttemptDeps,
+  projectId: string,
+  checkpoint: Checkpoint | undefined,
+): Promise<AttemptTicket['resume']> {
+  if (checkpoint === undefined) return null;
+  const download = await signDownloads(deps, { projectId, artifactId: checkpoint.artifactId });
+  return { name: checkpoint.name, download };
+}
+
+/** Records why an attempt failed; the workflow decides what follows. */
+export async function failAttempt(
+  deps: Pick<AttemptDeps, 'postgres'>,
+  input: { readonly attempt: AttemptKey } & z.infer<typeof FailAttempt>,
+): Promise<void> {
+  const { failureClass, reason, exitCode } = input;
+  await endAttempt(deps.postgres, { ...input.attempt, status: 'failed', failureClass, reason, exitCode });
+}
+
+/** The step of an attempt, or NOT_FOUND. */
+export async function outputsOf(
+  deps: Pick<AttemptDeps, 'postgres'>,
+  key: StepKey,
+): Promise<Outputs | null> {
+  const step = await findStep(deps.postgres, key);
+  if (step === undefined) throw new AppError('NOT_FOUND', `No step '${key.stepKey}'.`);
+  return step.outputs;
+}

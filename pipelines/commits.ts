@@ -1,0 +1,110 @@
+import type { z } from 'zod';
+import { AppError, found } from '../errors/app-error';
+import type { CommitAttempt } from '../schemas/attempts';
+import type { Outputs, OutputSpec, OutputValue } from '../schemas/plan';
+import { endAttempt } from '../storage/postgres/attempts';
+import type { AttemptKey } from '../storage/postgres/attempts';
+import { selectLatestMetrics } from '../storage/postgres/metrics';
+import { selectRun } from '../storage/postgres/runs';
+import { commitOutputs, findStep, findTrackedRun } from '../storage/postgres/steps';
+import { assertNewestAttempt } from '../tracker/adoption';
+import { commitArtifact, linkArtifact } from '../tracker/artifacts';
+import type { ArtifactDeps } from '../tracker/artifacts';
+import type { Metrics } from '../tracker/metrics';
+
+export interface CommitDeps extends ArtifactDeps {
+  readonly metrics: Metrics;
+}
+type Committed = z.infer<typeof CommitAttempt>;
+/** A plain output travels in workflow histories: more belongs into a file. */
+const VALUE_CHARS_MAX = 1_024;
+
+/**
+ * Commits what a step has left behind: every declared output must be there. The first valid commit
+ * wins; a later one changes nothing and is told what was committed.
+ */
+export async function commitAttempt(
+  deps: CommitDeps,
+  input: Committed & { readonly attempt: AttemptKey },
+): Promise<Outputs> {
+  const { attempt } = input;
+  const step = found(await findStep(deps.postgres, attempt), 'step', attempt.stepKey);
+  if (step.outputs !== null) return step.outputs;
+  const trackedRunId = await findTrackedRun(deps.postgres, attempt);
+  const outputs: Outputs = {};
+  for (const [name, spec] of Object.entries(step.spec.outputs ?? {})) {
+    outputs[name] = await readOutput(deps, { ...input, name, spec, trackedRunId });
+  }
+  const committed = await deps.postgres.transaction(async (sql) => {
+    await assertNewestAttempt(sql, { ...attempt, pipelineRunId: attempt.runId });
+    const first = await commitOutputs(sql, { ...attempt, outputs });
+    await endAttempt(sql, { ...attempt, status: 'succeeded', exitCode: 0 });
+    return found(first, 'step', attempt.stepKey);
+  });
+  if (trackedRunId !== undefined) await showArtifacts(deps, { attempt, trackedRunId, outputs: committed });
+  return committed;
+}
+
+interface Wanted extends Committed {
+  readonly attempt: AttemptKey;
+  readonly name: string;
+  readonly spec: OutputSpec;
+  readonly trackedRunId: string | undefined;
+}
+
+async function readOutput(deps: CommitDeps, wanted: Wanted): Promise<OutputValue> {
+  const { name, spec, attempt } = wanted;
+  if ('kind' in spec) {
+    const manifest = wanted.artifacts[name];
+    if (manifest === undefined) throw missing(name, 'no file was written for it');
+    const { projectId } = attempt;
+    const artifact = await commitArtifact(deps, { projectId, kind: spec.kind, manifest });
+    return { artifact, kind: spec.kind };
+  }
+  if ('metric' in spec) return { value: await readMetric(deps, wanted, spec) };
+  const value = wanted.values[name];
+  if (value === undefined) throw missing(name, 'outputs.json does not hold it');
+  if (JSON.stringify(value).length > VALUE_CHARS_MAX) {
+    throw new AppError('TOO_LARGE', `The output '${name}' is larger than 1 KiB: write it to a file.`);
+  }
+  return { value };
+}
+
+async function readMetric(
+  deps: CommitDeps,
+  wanted: Wanted,
+  spec: Extract<OutputSpec, { metric: string }>,
+): Promise<number> {
+  const { projectId } = wanted.attempt;
+  const runId = wanted.trackedRunId;
+  if (runId === undefined) throw missing(wanted.name, 'the step logged no run');
+  await deps.metrics.settle();
+  if (spec.pick !== 'last') {
+    const { points } = await deps.metrics.history({ projectId, runId, key: spec.metric, maxResults: 25_000 });
+    const values = points.map((point) => point.value).filter(Number.isFinite);
+    if (values.length === 0) throw missing(wanted.name, `the run has no metric '${spec.metric}'`);
+    return values.reduce((a, b) => (spec.pick === 'min' ? Math.min(a, b) : Math.max(a, b)));
+  }
+  const latest = await selectLatestMetrics(deps.postgres, { projectId, runIds: [runId] });
+  const value = latest.find((point) => point.key === spec.metric)?.value;
+  if (value === undefined) throw missing(wanted.name, `the run has no metric '${spec.metric}'`);
+  return value;
+}
+
+function missing(name: string, why: string): AppError {
+  return new AppError('STEP_OUTPUT_MISSING', `The output '${name}' is missing: ${why}.`);
+}
+
+/** Artifacts of a step also stand among the files of its tracked run, each under its output's name. */
+async function showArtifacts(
+  deps: CommitDeps,
+  made: { readonly attempt: AttemptKey; readonly trackedRunId: string; readonly outputs: Outputs },
+): Promise<void> {
+  const { projectId } = made.attempt;
+  const run = found(await selectRun(deps.postgres, { projectId, id: made.trackedRunId }), 'run', made.trackedRunId);
+  const root = run.artifactUri.replace(/^mlflow-artifacts:\/+/, '');
+  for (const [name, output] of Object.entries(made.outputs)) {
+    if (!('artifact' in output)) continue;
+    await linkArtifact(deps, { projectId, artifactId: output.artifact, folder: `${root}/${name}` });
+  }
+}

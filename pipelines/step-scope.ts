@@ -1,0 +1,70 @@
+import { createHash } from 'node:crypto';
+import { expandGraph } from '../dag/expand';
+import { evaluate, ExpressionError, parseExpression } from '../dag/expressions';
+import { scopeFor } from '../dag/scope';
+import { renderArgv, renderText, renderValue } from '../dag/template';
+import { AppError, found } from '../errors/app-error';
+import type { PipelineRun } from '../schemas/pipeline-runs';
+import type { StepSpec } from '../schemas/plan';
+import { findPlan } from '../storage/postgres/plans';
+import { findOutputs } from '../storage/postgres/steps';
+import type { StepKey, StoredStep } from '../storage/postgres/steps';
+import { getPipelineRun } from './pipeline-runs';
+import type { PipelineRunDeps } from './pipeline-runs';
+
+/** A step with every expression worked out. */
+export interface RenderedStep {
+  readonly run: PipelineRun;
+  readonly inputs: Readonly<Record<string, unknown>>;
+  readonly with: Readonly<Record<string, unknown>>;
+  readonly argv: readonly string[];
+  readonly env: Readonly<Record<string, string>>;
+}
+
+/** Works out what a step reads: inputs, settings, command and environment. */
+export async function renderStep(
+  deps: PipelineRunDeps,
+  key: StepKey,
+  step: StoredStep,
+): Promise<RenderedStep> {
+  const { projectId, runId } = key;
+  const run = await getPipelineRun(deps, { projectId, id: runId });
+  const plan = found(await findPlan(deps.postgres, { projectId, id: run.planId }), 'plan', run.planId);
+  const outputs = await findOutputs(deps.postgres, { projectId, runId });
+  const scope = scopeFor(expandGraph(plan, run.params), { item: step.item }, outputs);
+  try {
+    return { run, ...render(step.spec, scope) };
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error;
+    throw new AppError('INVALID_ARGUMENT', `An expression cannot be worked out: ${error.message}.`);
+  }
+}
+
+function render(
+  spec: StepSpec,
+  scope: Readonly<Record<string, unknown>>,
+): Omit<RenderedStep, 'run'> {
+  const inputs = mapValues(spec.inputs ?? {}, (text) => evaluate(parseExpression(text), scope));
+  // the path of an input is known on the node only: it is left as a variable of the environment
+  const paths = mapValues(inputs, (_, name) => ({ path: `{{anneal-input:${name}}}` }));
+  const inside = { ...scope, inputs: paths };
+  return {
+    inputs,
+    with: mapValues(spec.with ?? {}, (value) => renderValue(value, scope)),
+    argv: renderArgv(spec.argv ?? [], inside),
+    env: mapValues(spec.env ?? {}, (text) => renderText(text, inside)),
+  };
+}
+
+function mapValues<V, R>(
+  record: Readonly<Record<string, V>>,
+  map: (value: V, key: string) => R,
+): Record<string, R> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value, key)]));
+}
+
+/** The seed of a step: the same for every attempt, another one for every run, step and item. */
+export function seedOf(key: StepKey): number {
+  const digest = createHash('sha256').update(`${key.runId}/${key.stepKey}`).digest();
+  return digest.readUInt32BE(0) % 2 ** 31; // PYTHONHASHSEED and numpy take at most 2^32 − 1
+}

@@ -1,0 +1,86 @@
+import type { Attempt } from '../../schemas/pipeline-runs';
+import type { Sql } from './client';
+import type { StepKey } from './steps';
+
+export interface AttemptKey extends StepKey {
+  readonly attempt: number;
+}
+
+const INSERT = `
+INSERT INTO attempts (project_id, run_id, step_key, attempt, node, status, resumed_from)
+VALUES ($1, $2, $3, $4, $5, 'running', $6)
+ON CONFLICT (run_id, step_key, attempt) DO NOTHING
+RETURNING attempt`;
+const LOSE_OLDER = `
+UPDATE attempts SET status = 'lost', ended_at = now(), reason = 'replaced by attempt ' || $4
+WHERE project_id = $1 AND run_id = $2 AND step_key = $3 AND attempt < $4 AND status = 'running'`;
+const END = `
+UPDATE attempts SET status = $5, failure_class = $6, reason = $7, exit_code = $8, ended_at = now()
+WHERE project_id = $1 AND run_id = $2 AND step_key = $3 AND attempt = $4 AND status = 'running'`;
+const LIST = `
+SELECT step_key, attempt, node, status, failure_class, reason, exit_code, resumed_from, started_at,
+  ended_at
+FROM attempts WHERE project_id = $1 AND run_id = $2
+ORDER BY started_at, step_key, attempt`;
+
+/** Begins an attempt; false if it was begun before. */
+export async function insertAttempt(
+  sql: Sql,
+  attempt: AttemptKey & { readonly node: string; readonly resumedFrom: string | null },
+): Promise<boolean> {
+  const { projectId, runId, stepKey, node, resumedFrom } = attempt;
+  const values = [projectId, runId, stepKey, attempt.attempt, node, resumedFrom];
+  return (await sql.query(INSERT, values)).length > 0;
+}
+
+/** Older attempts that nobody ended are lost. */
+export async function loseOlderAttempts(sql: Sql, key: AttemptKey): Promise<void> {
+  await sql.query(LOSE_OLDER, [key.projectId, key.runId, key.stepKey, key.attempt]);
+}
+
+/** Ends a running attempt; nothing if it has ended. */
+export async function endAttempt(
+  sql: Sql,
+  end: AttemptKey & {
+    readonly status: 'succeeded' | 'failed';
+    readonly failureClass?: string;
+    readonly reason?: string;
+    readonly exitCode?: number | null;
+  },
+): Promise<void> {
+  const { projectId, runId, stepKey, attempt, status } = end;
+  const details = [end.failureClass ?? null, end.reason ?? null, end.exitCode ?? null];
+  await sql.query(END, [projectId, runId, stepKey, attempt, status, ...details]);
+}
+
+/** All attempts of a run, in order of their beginning. */
+export async function listAttempts(
+  sql: Sql,
+  run: { readonly projectId: string; readonly runId: string },
+): Promise<Attempt[]> {
+  interface Row {
+    readonly step_key: string;
+    readonly attempt: number;
+    readonly node: string;
+    readonly status: Attempt['status'];
+    readonly failure_class: string | null;
+    readonly reason: string | null;
+    readonly exit_code: number | null;
+    readonly resumed_from: string | null;
+    readonly started_at: Date;
+    readonly ended_at: Date | null;
+  }
+  const rows = await sql.query<Row>(LIST, [run.projectId, run.runId]);
+  return rows.map((row) => ({
+    stepKey: row.step_key,
+    attempt: row.attempt,
+    node: row.node,
+    status: row.status,
+    failureClass: row.failure_class,
+    reason: row.reason,
+    exitCode: row.exit_code,
+    resumedFrom: row.resumed_from,
+    startedAt: row.started_at.toISOString(),
+    endedAt: row.ended_at?.toISOString() ?? null,
+  }));
+}
