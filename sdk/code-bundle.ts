@@ -1,0 +1,86 @@
+import { createWriteStream, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtemp, readdir } from 'node:fs/promises';
+import ignore from 'ignore';
+import type { Ignore } from 'ignore';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import { create } from 'tar';
+import { AppError } from '../errors/app-error';
+import type { Http } from './http';
+import { hashFile, uploadFiles } from './uploads';
+
+/** A project's folder as one archive; the same files give the same digest. */
+export interface PackedCode {
+  readonly file: string;
+  readonly digest: string;
+  readonly sizeBytes: number;
+  readonly warnings: readonly string[];
+}
+/** Code, not data: data travels as artifacts. */
+const BYTES_MAX = 100 * 1024 * 1024;
+const FILES_MAX = 20_000;
+const NEVER = ['.git', 'node_modules', '.anneal', '.venv', '__pycache__', 'dist'];
+/** Names of files that hold secrets; they are left out with a warning. */
+const SECRETS =
+  /(^|\/)(\.env(\..+)?|.*\.pem|.*\.key|id_(rsa|dsa|ecdsa|ed25519)|\.npmrc|\.pypirc|\.netrc|credentials(\.json)?|service-account.*\.json)$/i;
+
+/** Packs a folder: `.gitignore` is respected, secrets stay at home. TOO_LARGE above 100 MiB. */
+export async function packCode(folder: string): Promise<PackedCode> {
+  const rules = readIgnoreFile(folder);
+  const warnings: string[] = [];
+  const files = (await list(folder, { below: '', rules })).filter((name) => {
+    if (!SECRETS.test(name)) return true;
+    warnings.push(`${name} looks like a secret and is not sent to the workers.`);
+    return false;
+  });
+  checkSize(folder, files);
+  const target = join(await mkdtemp(join(tmpdir(), 'anneal-code-')), 'code.tar.gz');
+  const archive = create(
+    // no times, no owners: the digest depends on names, modes and bytes only
+    { cwd: folder, gzip: { level: 6 }, portable: true, mtime: new Date(0), noDirRecurse: true },
+    files.sort(),
+  );
+  await pipeline(archive as unknown as NodeJS.ReadableStream, createWriteStream(target));
+  return { file: target, digest: await hashFile(target), sizeBytes: statSync(target).size, warnings };
+}
+
+function checkSize(folder: string, files: readonly string[]): void {
+  const bytes = files.reduce((sum, name) => sum + statSync(join(folder, name)).size, 0);
+  if (bytes <= BYTES_MAX && files.length <= FILES_MAX) return;
+  const message = `The project has ${files.length} files and ${Math.round(bytes / 1024 / 1024)} MiB; at most ${FILES_MAX} and 100 MiB. Put data into .gitignore, or name another folder with --code.`;
+  throw new AppError('TOO_LARGE', message);
+}
+
+function readIgnoreFile(folder: string): Ignore {
+  try {
+    return ignore().add(readFileSync(join(folder, '.gitignore'), 'utf8'));
+  } catch {
+    return ignore();
+  }
+}
+
+async function list(
+  folder: string,
+  at: { readonly below: string; readonly rules: Ignore },
+): Promise<string[]> {
+  const entries = await readdir(join(folder, at.below), { withFileTypes: true });
+  const files: string[] = [];
+  for (const entry of entries) {
+    if (NEVER.includes(entry.name)) continue;
+    const name = at.below === '' ? entry.name : `${at.below}/${entry.name}`;
+    if (at.rules.ignores(entry.isDirectory() ? `${name}/` : name)) continue;
+    if (entry.isDirectory()) files.push(...(await list(folder, { ...at, below: name })));
+    else if (entry.isFile()) files.push(name);
+  }
+  return files;
+}
+
+/** Uploads a packed project unless the server holds it already, and removes the local archive. */
+export async function uploadCode(http: Http, packed: PackedCode): Promise<void> {
+  const { file, digest, sizeBytes } = packed;
+  await uploadFiles(http, [{ path: 'code.tar.gz', file, digest, sizeBytes }]);
+  const manifest = [{ path: 'code.tar.gz', digest, sizeBytes }];
+  await http.post('/api/v1/artifacts', { kind: 'code', manifest });
+  rmSync(join(file, '..'), { recursive: true, force: true });
+}
