@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { setTimeout as sleep } from 'node:timers/promises';
 import {
   Client,
   Connection,
@@ -40,6 +41,10 @@ export interface Starter extends PipelineRunStarter {
 const CALL_TIMEOUT_MS = 5_000;
 /** An alias change waits for the control worker, which may be restarting (seconds). */
 const CHANGE_ALIAS_TIMEOUT_MS = 30_000;
+/** Between two tries of a call; a server that restarts is back within a second or two. */
+const AGAIN_MS = 200;
+/** gRPC codes that say "not now": unavailable, resource exhausted, aborted. */
+const NOT_NOW: readonly number[] = [14, 8, 10];
 /** A workflow takes 10 updates at once and makes the eleventh back off for seconds. */
 const ALIAS_CHANGES_MAX = 8;
 /** 128 bits: no two runs ever share an id. */
@@ -47,7 +52,9 @@ const RUN_ID_HEX = 32;
 
 /** Opens a client that connects at its first call and again after every loss. */
 export function openStarter(config: Config): Starter {
-  const connection = Connection.lazy(temporalConnection(config));
+  const options = temporalConnection(config);
+  // the SDK's own retries go on after a call has ended for its caller, and break on a closed channel
+  const connection = Connection.lazy({ ...options, interceptors: [] });
   const client = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
   const inFlight = createInFlight(ALIAS_CHANGES_MAX);
   return {
@@ -97,7 +104,11 @@ async function startPipelineRun(
 async function cancelPipelineRun(client: Client, runId: string): Promise<'asked' | 'gone'> {
   return within(client, CALL_TIMEOUT_MS, async () => {
     try {
-      await client.workflow.getHandle(pipelineRunWorkflowId(runId)).cancel();
+      const handle = client.workflow.getHandle(pipelineRunWorkflowId(runId));
+      // a cancel that comes too late is accepted without a word, so look first
+      const { status } = await handle.describe();
+      if (status.name !== 'RUNNING') return 'gone';
+      await handle.cancel();
       return 'asked';
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return 'gone';
@@ -131,23 +142,24 @@ async function changeAlias(
   );
 }
 
-/** Ends every call in time, and turns Temporal's errors into ours. */
+/** Repeats a call that Temporal cannot take now, until its time is over; errors become ours. */
 async function within<T>(client: Client, timeoutMs: number, call: () => Promise<T>): Promise<T> {
-  let timer: NodeJS.Timeout | undefined;
-  // the deadline of gRPC does not end the client's own retries
-  const late = new Promise<never>((_resolve, reject) => {
-    timer = setTimeout(() => {
-      reject(unavailable(timeoutMs));
-    }, timeoutMs);
-  });
-  try {
-    const deadline = Date.now() + timeoutMs;
-    return await Promise.race([client.connection.withDeadline(deadline, call), late]);
-  } catch (error) {
-    throw translate(error, timeoutMs);
-  } finally {
-    clearTimeout(timer);
+  const deadline = Date.now() + timeoutMs;
+  for (;;) {
+    try {
+      return await client.connection.withDeadline(deadline, call);
+    } catch (error) {
+      const code = grpcCode(error);
+      const isOver = Date.now() + AGAIN_MS >= deadline;
+      if (code === undefined || !NOT_NOW.includes(code) || isOver) throw translate(error, timeoutMs);
+      await sleep(AGAIN_MS);
+    }
   }
+}
+
+function grpcCode(error: unknown): number | undefined {
+  if (isGrpcServiceError(error)) return error.code;
+  return error instanceof Error && isGrpcServiceError(error.cause) ? error.cause.code : undefined;
 }
 
 function unavailable(timeoutMs: number, cause?: unknown): AppError {
@@ -164,9 +176,7 @@ function translate(error: unknown, timeoutMs: number): unknown {
     const message = `The control worker did not take the change within ${timeoutMs / 1000} s.`;
     return new AppError('TEMPORAL_UNAVAILABLE', message, { cause: error });
   }
-  const cause = error instanceof Error ? error.cause : undefined;
-  if (isGrpcServiceError(error) || isGrpcServiceError(cause)) return unavailable(timeoutMs, error);
-  return error;
+  return grpcCode(error) === undefined ? error : unavailable(timeoutMs, error);
 }
 
 function isErrorCode(type: string | null | undefined): type is ErrorCode {

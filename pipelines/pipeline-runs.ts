@@ -1,6 +1,6 @@
 import { AppError, found, requireArgument } from '../errors/app-error';
 import type { PipelineRun, PipelineRunStatus, StartPipelineRun } from '../schemas/pipeline-runs';
-import { errorCode, type Postgres } from '../storage/postgres/client';
+import { errorCode, type Postgres, type Sql } from '../storage/postgres/client';
 import * as stored from '../storage/postgres/pipeline-runs';
 import { findPlan, insertPlan } from '../storage/postgres/plans';
 import { insertSteps } from '../storage/postgres/steps';
@@ -59,9 +59,8 @@ export async function startPipelineRun(
   });
   // the workflow writes the same row; whoever comes first does it, so a reader finds it at once
   const id = runId;
-  await insertRun(deps.postgres, {
-    projectId, id, planId, pipeline: plan.name, params, codeDigest, runKey,
-  });
+  const run = { projectId, id, planId, pipeline: plan.name, params, codeDigest, runKey };
+  await stored.insertPipelineRun(deps.postgres, run).catch(refusal(run));
   return getPipelineRun(deps, { projectId, id });
 }
 
@@ -74,22 +73,22 @@ export async function beginPipelineRun(
   requireArgument(RUN_ID.test(id), `The run id '${id}' must be 1 to 80 characters without blanks.`);
   const prepared = await preparedFor(deps, { ...input, projectId });
   const { planId, plan, params, graph } = prepared;
-  await deps.postgres.transaction(async (sql) => {
+  const run = { projectId, id, planId, pipeline: plan.name, params, codeDigest, runKey };
+  const specs = new Map(plan.steps.map((step) => [step.name, step]));
+  const steps = graph.nodes.map(({ key, index, item, step }) => ({
+    key,
+    index,
+    item,
+    spec: found(specs.get(step), 'step', step),
+  }));
+  const store = async (sql: Sql): Promise<void> => {
     await insertPlan(sql, { projectId, id: planId, plan });
-    await insertRun(sql, {
-      projectId, id, planId, pipeline: plan.name, params, codeDigest, runKey,
-    });
-    await assertSameRun(sql, { projectId, id, planId });
-    const specs = new Map(plan.steps.map((step) => [step.name, step]));
-    const steps = graph.nodes.map(({ key, index, item, step }) => ({
-      key,
-      index,
-      item,
-      spec: found(specs.get(step), 'step', step),
-    }));
+    await stored.insertPipelineRun(sql, run);
+    await assertSameRun(sql, run);
     await insertSteps(sql, { projectId, runId: id, steps });
     await stored.startPipelineRun(sql, { projectId, id });
-  });
+  };
+  await deps.postgres.transaction(store).catch(refusal(run));
   return { runId: id, pipeline: plan.name, graph };
 }
 
@@ -106,25 +105,21 @@ async function preparedFor(
   return preparePlan({ plan, params });
 }
 
-async function insertRun(
-  sql: Pick<Postgres, 'query'>,
-  run: stored.InsertPipelineRun,
-): Promise<void> {
-  try {
-    await stored.insertPipelineRun(sql, run);
-  } catch (error) {
-    if (errorCode(error) === FOREIGN_KEY_VIOLATION) {
-      throw new AppError('NOT_FOUND', `No project '${run.projectId}' was found.`, { cause: error });
+/** Says in our words why Postgres refused a run. */
+function refusal(run: { readonly projectId: string; readonly runKey: string | undefined }) {
+  return (cause: unknown): never => {
+    if (errorCode(cause) === FOREIGN_KEY_VIOLATION) {
+      throw new AppError('NOT_FOUND', `No project '${run.projectId}' was found.`, { cause });
     }
-    if (errorCode(error) !== UNIQUE_VIOLATION) throw error;
+    if (errorCode(cause) !== UNIQUE_VIOLATION) throw cause;
     const message = `The run key '${run.runKey ?? ''}' belongs to another run.`;
-    throw new AppError('ALREADY_EXISTS', message, { cause: error });
-  }
+    throw new AppError('ALREADY_EXISTS', message, { cause });
+  };
 }
 
 /** A workflow that comes back under the id of an ended or other run must not run its steps again. */
 async function assertSameRun(
-  sql: Pick<Postgres, 'query'>,
+  sql: Sql,
   run: stored.PipelineRunKey & { readonly planId: string },
 ): Promise<void> {
   const there = await stored.findPipelineRun(sql, run);

@@ -1,14 +1,11 @@
 import { bestOf } from '../dag/builtins';
-import { expandGraph } from '../dag/expand';
-import { evaluate, ExpressionError, parseExpression } from '../dag/expressions';
-import { isArtifactRef, scopeFor } from '../dag/scope';
-import { renderValue } from '../dag/template';
+import { isArtifactRef } from '../dag/scope';
 import { AppError, found, requireArgument } from '../errors/app-error';
 import type { Step } from '../schemas/pipeline-runs';
 import type { Outputs } from '../schemas/plan';
-import { findPlan } from '../storage/postgres/plans';
 import * as stored from '../storage/postgres/steps';
 import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
+import { renderStep } from './step-scope';
 
 /** What the built-in steps need besides the database; given by workers/control.ts. */
 export interface BuiltinDeps extends PipelineRunDeps {
@@ -55,41 +52,10 @@ function whyWaiting(item: stored.ListedStep, open: ReadonlySet<string>): string 
 export async function runBuiltin(deps: BuiltinDeps, key: stored.StepKey): Promise<Outputs> {
   const step = found(await stored.findStep(deps.postgres, key), 'step', key.stepKey);
   if (step.outputs !== null) return step.outputs;
-  const scope = await scopeOf(deps, key, step.item);
-  const builtin = { ...key, ...render(step, scope) };
-  const outputs = await carryOut(deps, step.spec.uses, builtin);
+  const rendered = await renderStep(deps, key, step);
+  const outputs = await carryOut(deps, step.spec.uses, { ...key, ...rendered });
   const committed = await stored.commitOutputs(deps.postgres, { ...key, outputs });
   return found(committed, 'step', key.stepKey);
-}
-
-async function scopeOf(
-  deps: PipelineRunDeps,
-  key: stored.StepKey,
-  item: stored.StoredStep['item'],
-): Promise<Readonly<Record<string, unknown>>> {
-  const { projectId, runId } = key;
-  const run = await getPipelineRun(deps, { projectId, id: runId });
-  const plan = await findPlan(deps.postgres, { projectId, id: run.planId });
-  const graph = expandGraph(found(plan, 'plan', run.planId), run.params);
-  return scopeFor(graph, { item }, await stored.findOutputs(deps.postgres, { projectId, runId }));
-}
-
-function render(
-  step: stored.StoredStep,
-  scope: Readonly<Record<string, unknown>>,
-): Pick<Builtin, 'inputs' | 'with'> {
-  try {
-    const inputs = Object.entries(step.spec.inputs ?? {}).map(
-      ([name, text]) => [name, evaluate(parseExpression(text), scope)] as const,
-    );
-    const settings = Object.entries(step.spec.with ?? {}).map(
-      ([name, value]) => [name, renderValue(value, scope)] as const,
-    );
-    return { inputs: Object.fromEntries(inputs), with: Object.fromEntries(settings) };
-  } catch (error) {
-    if (!(error instanceof ExpressionError)) throw error;
-    throw new AppError('INVALID_ARGUMENT', `An input cannot be worked out: ${error.message}.`);
-  }
 }
 
 async function carryOut(

@@ -24,6 +24,12 @@ import { createTestDatabase, type TestDatabase } from './postgres';
 /** What a step does in a test: outputs, or a throw. */
 export type StepBody = (input: ExecuteStepInput, signal: AbortSignal) => Promise<Outputs>;
 
+export interface StartedRun {
+  readonly runId: string;
+  result(): Promise<RunPipelineResult>;
+  cancel(): Promise<unknown>;
+}
+
 /** A real Temporal server, a real database, the control worker, and a step worker told what to do. */
 export interface WorkflowLab {
   readonly env: TestWorkflowEnvironment;
@@ -32,7 +38,9 @@ export interface WorkflowLab {
   readonly registered: Parameters<BuiltinDeps['registerModel']>[0][];
   /** Steps by key, or by name for all items of a foreach; a step that is not named succeeds. */
   bodies: Record<string, StepBody>;
-  start(input: RunPipelineInput): Promise<{ runId: string; result(): Promise<RunPipelineResult>; cancel(): Promise<unknown> }>;
+  /** True: the step worker sends no heartbeats, as if its node were gone. */
+  isSilent: boolean;
+  start(input: RunPipelineInput): Promise<StartedRun>;
   run(plan: Plan, params?: Params): Promise<RunPipelineResult>;
   restartControl(): Promise<void>;
   close(): Promise<void>;
@@ -56,7 +64,10 @@ export async function openWorkflowLab(): Promise<WorkflowLab> {
       server: { executable: { type: 'existing-path', path } },
     }),
     createTestDatabase(),
-    bundleWorkflowCode({ workflowsPath: require.resolve('../../workflows') }),
+    bundleWorkflowCode({
+      workflowsPath: require.resolve('../../workflows'),
+      logger: new DefaultLogger('ERROR'),
+    }),
   ]);
   const config = parseConfig({ TEMPORAL_ADDRESS: env.address });
   const registered: WorkflowLab['registered'] = [];
@@ -79,6 +90,7 @@ export async function openWorkflowLab(): Promise<WorkflowLab> {
     starter: openStarter(config),
     registered,
     bodies: {},
+    isSilent: false,
     async start(input) {
       const runId = randomBytes(8).toString('hex');
       const handle = await env.client.workflow.start(RUN_PIPELINE, {
@@ -136,14 +148,13 @@ async function executeStep(lab: WorkflowLab, input: ExecuteStepInput): Promise<E
   const { projectId, runId, stepKey, attempt } = input;
   await postgres.query(BEGIN, [projectId, runId, stepKey, attempt]);
   await markStepStarted(postgres, { projectId, runId, stepKey, attempt, reason: 'on node lab' });
-  const { cancellationSignal } = Context.current();
   const context = Context.current();
   const beat = setInterval(() => {
-    context.heartbeat();
+    if (!lab.isSilent) context.heartbeat();
   }, BEAT_MS);
   const body = lab.bodies[stepKey] ?? lab.bodies[stepKey.replace(/\[\d+\]$/, '')];
   try {
-    return { outputs: (await body?.(input, cancellationSignal)) ?? {} };
+    return { outputs: (await body?.(input, context.cancellationSignal)) ?? {} };
   } finally {
     clearInterval(beat);
   }
