@@ -1,7 +1,9 @@
 import { AppError } from '../errors/app-error';
 
-/** Longer paths do not fit the file systems that downloads go to. */
-const PATH_CHARS_MAX = 1_000;
+/** An index row of Postgres holds 2,700 bytes; the project's name and the digest need some too. */
+const PATH_BYTES_MAX = 2_000;
+/** Deeper encodings than this are attacks, not file names. */
+const DECODE_ROUNDS_MAX = 5;
 
 /**
  * A relative POSIX path without tricks, or INVALID_ARGUMENT "Invalid path". It is a key of a table,
@@ -9,32 +11,53 @@ const PATH_CHARS_MAX = 1_000;
  */
 export function checkArtifactPath(path: string): string {
   // decoding again and again must change nothing that matters: `%252e%252e` is refused as well
-  for (let text = path, round = 0; round < 5; round += 1) {
-    assertPlain(text);
-    const decoded = decode(text);
+  let text = path;
+  for (let round = 0; round < DECODE_ROUNDS_MAX; round += 1) {
+    if (!isPlain(text)) throw invalid();
+    const decoded = decodeOnce(text);
     if (decoded === text) return path;
     text = decoded;
   }
   throw invalid();
 }
 
-function assertPlain(path: string): void {
-  const parts = path.split('/');
-  const bad =
-    path === '' ||
-    path.length > PATH_CHARS_MAX ||
-    /[\\\0#;]|[\u0001-\u001f\u007f]/.test(path) ||
-    /^[A-Za-z]:/.test(path) ||
-    parts.some((part) => part === '' || part === '.' || part === '..');
-  if (bad) throw invalid();
+function isPlain(path: string): boolean {
+  return (
+    Buffer.byteLength(path) <= PATH_BYTES_MAX &&
+    // eslint-disable-next-line no-control-regex
+    !/[\\#;\u0000-\u001f\u007f]|\p{Surrogate}/u.test(path) &&
+    !/^[A-Za-z]:/.test(path) &&
+    path.split('/').every((part) => !['', '.', '..'].includes(part.trim()))
+  );
 }
 
-function decode(text: string): string {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text; // a lone percent sign is an ordinary character
+/**
+ * Decodes what is an escape and leaves what is not: `%2e%2e/100%` must not pass because of its last
+ * sign. Bytes stand for characters of Latin-1, which is enough to see dots, slashes and controls.
+ */
+function decodeOnce(text: string): string {
+  return text.replace(/%([0-9a-f]{2})/gi, (_, hex: string) =>
+    String.fromCharCode(Number.parseInt(hex, 16)),
+  );
+}
+
+/** INVALID_ARGUMENT if a path occurs twice, or is both a file and a folder of other files. */
+export function checkArtifactPaths(paths: readonly string[]): void {
+  const files = new Set(paths.map(checkArtifactPath));
+  if (files.size !== paths.length) {
+    throw new AppError('INVALID_ARGUMENT', 'The manifest names a path twice.');
   }
+  for (const path of files) {
+    const file = parentFolders(path).find((folder) => files.has(folder));
+    if (file === undefined) continue;
+    throw new AppError('INVALID_ARGUMENT', `The manifest has '${file}' as a file and as a folder.`);
+  }
+}
+
+/** The folders that a path lies in: `a/b/c` is in `a` and `a/b`. */
+export function parentFolders(path: string): string[] {
+  const parts = path.split('/');
+  return parts.slice(1).map((_, i) => parts.slice(0, i + 1).join('/'));
 }
 
 function invalid(): AppError {

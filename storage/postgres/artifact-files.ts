@@ -9,11 +9,22 @@ const UPSERT = `
 const SELECT = `
   SELECT path, digest, size_bytes AS "sizeBytes" FROM artifact_files
   WHERE project_id = $1 AND path = $2`;
-// text_pattern_ops: a prefix is a range of the index
+// text_pattern_ops: a prefix is a range of the index. Folded here: a folder is one row, however
+// many files it holds
+const SELECT_FOLDER = `
+  SELECT split_part(substr(path, $4), '/', 1) AS name,
+    strpos(substr(path, $4), '/') > 0 AS "isFolder",
+    CASE WHEN strpos(substr(path, $4), '/') > 0 THEN 0 ELSE max(size_bytes) END AS "sizeBytes"
+  FROM artifact_files
+  WHERE project_id = $1 AND path ~>=~ $2 AND path ~<~ $3
+  GROUP BY name, "isFolder" ORDER BY name COLLATE "C" LIMIT $5`;
+const SELECT_CLASH = `
+  SELECT path FROM artifact_files
+  WHERE project_id = $1 AND (path = ANY($2) OR (path ~>=~ $3 AND path ~<~ $4)) LIMIT 1`;
 const SELECT_BELOW = `
   SELECT path, digest, size_bytes AS "sizeBytes" FROM artifact_files
   WHERE project_id = $1 AND path ~>=~ $2 AND path ~<~ $3
-  ORDER BY path LIMIT $4`;
+  ORDER BY path COLLATE "C" LIMIT $4`;
 const DELETE = `
   DELETE FROM artifact_files
   WHERE project_id = $1 AND (path = $2 OR (path ~>=~ $3 AND path ~<~ $4))`;
@@ -50,12 +61,39 @@ export async function selectArtifactFile(
   return row;
 }
 
-/** The files below a folder, at most `limit`. */
+/** The files at any depth below a folder, by path, at most `limit`. */
 export function selectArtifactFiles(
   sql: Sql,
   find: { readonly projectId: string; readonly folder: string; readonly limit: number },
 ): Promise<ArtifactFile[]> {
-  return sql.query<ArtifactFile>(SELECT_BELOW, [find.projectId, ...folderRange(find.folder), find.limit]);
+  const values = [find.projectId, ...folderRange(find.folder), find.limit];
+  return sql.query<ArtifactFile>(SELECT_BELOW, values);
+}
+
+/** A file or a folder directly below a folder; a folder's size is 0. */
+export interface FolderEntry {
+  readonly name: string;
+  readonly isFolder: boolean;
+  readonly sizeBytes: number;
+}
+
+/** What lies directly below a folder, by name, at most `limit` entries. */
+export function selectFolder(
+  sql: Sql,
+  find: { readonly projectId: string; readonly folder: string; readonly limit: number },
+): Promise<FolderEntry[]> {
+  const nameFrom = find.folder === '' ? 1 : [...find.folder].length + 2; // substr counts from 1
+  const values = [find.projectId, ...folderRange(find.folder), nameFrom, find.limit];
+  return sql.query<FolderEntry>(SELECT_FOLDER, values);
+}
+
+/** A file that stands where `path` needs a folder, or one below `path` itself. */
+export async function selectClash(
+  sql: Sql,
+  find: { readonly projectId: string; readonly path: string; readonly parents: readonly string[] },
+): Promise<string | undefined> {
+  const values = [find.projectId, find.parents, ...folderRange(find.path)];
+  return (await sql.query<{ path: string }>(SELECT_CLASH, values))[0]?.path;
 }
 
 /** Removes a file, or everything below a folder of that name. */

@@ -41,7 +41,7 @@ async function openDirectory(): Promise<Opened> {
   const app: FastifyInstance = await createApp({
     authenticate: () => Promise.reject(new Error('signed URLs need no caller')),
     routes: (it) => {
-      registerObjects(it, { objects: store, signingKey: SIGNING_KEY, postgres: undefined as never });
+      registerObjects(it, { objects: store, postgres: undefined as never });
     },
   });
   await app.listen({ port: 0, host: '127.0.0.1' });
@@ -152,7 +152,11 @@ describe('directory store on a full disk', () => {
   });
 
   it('says STORAGE_FULL, leaves nothing behind, and works again once there is room', async () => {
-    const store = openDirectoryStore({ root: mounted, baseUrl: 'http://x', signingKey: SIGNING_KEY });
+    const store = openDirectoryStore({
+      root: mounted,
+      baseUrl: 'http://x',
+      signingKey: SIGNING_KEY,
+    });
     const large = Buffer.alloc(2 * 1024 * 1024, 1);
     const key = objectKey('default', sha256(large));
     const put = store.put(key, Readable.from([large]), describing(large));

@@ -1,30 +1,35 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { basename } from 'node:path';
-import type { Readable } from 'node:stream';
+import { z } from 'zod';
 import { AppError } from '../../../errors/app-error';
-import type { Principal } from '../../../schemas/tokens';
-import { deleteFile, listFiles, openFile, putFile } from '../../../tracker/artifacts';
-import type { ArtifactDeps, Receive } from '../../../tracker/artifacts';
-import { checkArtifactPath } from '../../../tracker/artifact-paths';
-import { assertWritableRun, getRun } from '../../../tracker/runs';
+import type { FolderEntry } from '../../../storage/postgres/artifact-files';
+import {
+  assertWritablePath,
+  deleteFile,
+  listFiles,
+  listRunArtifacts,
+  openFile,
+  putFile,
+} from '../../../tracker/artifact-files';
+import type { ArtifactDeps } from '../../../tracker/artifacts';
+import { getRun } from '../../../tracker/runs';
 import { principalOf } from '../../app';
+import { mountStreams, sendBytes, STREAM_BODY, streamOf, wildcardOf } from '../../streams';
 import { mountMlflow } from './wire';
 
-type Deps = ArtifactDeps & { readonly receive: Receive };
-
 const PREFIXES = ['/api/2.0/mlflow-artifacts', '/ajax-api/2.0/mlflow-artifacts'];
-/** The text at which MLflow's clients fall back to a plain PUT. */
+/** At these words MLflow's clients fall back to a plain PUT (http_artifact_repo.py). */
 const NO_MULTIPART = 'Multipart upload is not supported for the current artifact repository';
+const NO_PRESIGNED = 'Presigned URLs are not supported for the current artifact repository';
+const ListQuery = z.object({ path: z.string().default('') });
 
 /** Mounts MLflow's artifact proxy and `artifacts/list`. Bytes are streamed both ways. */
-export function registerMlflowArtifacts(app: FastifyInstance, deps: Deps): void {
-  void app.register((scope, _options, done) => {
-    scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser('*', (_request, payload, parsed) => {
-      parsed(null, payload);
-    });
-    for (const prefix of PREFIXES) registerProxy(scope, deps, prefix);
-    done();
+export function registerMlflowArtifacts(app: FastifyInstance, deps: ArtifactDeps): void {
+  mountStreams(app, (scope) => {
+    for (const prefix of PREFIXES) {
+      registerFiles(scope, deps, prefix);
+      registerUnsupported(scope, prefix);
+    }
   });
   mountMlflow(app, {
     method: 'GET',
@@ -34,91 +39,79 @@ export function registerMlflowArtifacts(app: FastifyInstance, deps: Deps): void 
       run_id: { type: 'string' },
       run_uuid: { type: 'string' },
       path: { type: 'string' },
-      page_token: { type: 'string' },
+      page_token: { type: 'string' }, // read and ignored: every listing is one page
     },
     handler: async (message, request) => {
       const { projectId } = principalOf(request);
-      const runId = message.run_id ?? message.run_uuid ?? '';
-      const { run } = await getRun(deps, { projectId, runId });
-      const root = run.artifactUri.replace(/^mlflow-artifacts:\/+/, '');
-      const folder = message.path === undefined || message.path === '' ? '' : checkArtifactPath(message.path);
-      const files = await listFiles(deps, { projectId, folder: folder === '' ? root : `${root}/${folder}` });
-      return {
-        root_uri: run.artifactUri,
-        files: files.map((file) => toFileInfo(file, folder)),
-      };
+      const { run } = await getRun(deps, { projectId, runId: runIdOf(message) });
+      const { artifactUri } = run;
+      const at = { projectId, artifactUri, path: message.path ?? '' };
+      const entries = await listRunArtifacts(deps, at);
+      return { root_uri: artifactUri, files: entries.map(toFileInfo) };
     },
+  });
+  mountMlflow(app, {
+    method: 'POST',
+    path: 'artifacts/presigned-upload-url',
+    permission: 'artifacts:write',
+    table: {},
+    handler: () => Promise.reject(new AppError('NOT_IMPLEMENTED', NO_PRESIGNED)),
   });
 }
 
-function toFileInfo(
-  file: { readonly path: string; readonly isFolder: boolean; readonly sizeBytes: number },
-  folder: string,
-): object {
-  return {
-    path: folder === '' ? file.path : `${folder}/${file.path}`,
-    is_dir: file.isFolder,
-    ...(file.isFolder ? {} : { file_size: file.sizeBytes }),
-  };
+function runIdOf(message: { run_id: string | undefined; run_uuid: string | undefined }): string {
+  const runId = message.run_id ?? message.run_uuid ?? '';
+  if (runId !== '') return runId;
+  throw new AppError('INVALID_ARGUMENT', "Missing value for required parameter 'run_id'.");
 }
 
-function registerProxy(app: FastifyInstance, deps: Deps, prefix: string): void {
+function toFileInfo({ name, isFolder, sizeBytes }: FolderEntry): object {
+  return { path: name, is_dir: isFolder, ...(isFolder ? {} : { file_size: sizeBytes }) };
+}
+
+function registerFiles(app: FastifyInstance, deps: ArtifactDeps, prefix: string): void {
   const url = `${prefix}/artifacts/*`;
   const write = { config: { permission: 'artifacts:write' } } as const;
-  const read = { config: { permission: 'artifacts:read' } } as const;
-  app.put(url, { ...write, bodyLimit: Number.MAX_SAFE_INTEGER }, async (request) => {
-    const path = await writablePath(deps, request);
-    const body = (request.body as Readable | undefined) ?? request.raw;
-    await putFile(deps, { projectId: principalOf(request).projectId, path, body });
+  // no HEAD: fastify would answer it by reading the whole file
+  const read = { config: { permission: 'artifacts:read' }, exposeHeadRoute: false } as const;
+  const writable = async (
+    request: FastifyRequest,
+  ): Promise<{ projectId: string; path: string }> => {
+    const principal = principalOf(request);
+    const path = wildcardOf(request);
+    await assertWritablePath(deps, { principal, path });
+    return { projectId: principal.projectId, path };
+  };
+  app.put(url, { ...write, ...STREAM_BODY }, async (request) => {
+    await putFile(deps, { ...(await writable(request)), body: streamOf(request) });
     return {};
   });
   app.delete(url, write, async (request) => {
-    const path = await writablePath(deps, request);
-    await deleteFile(deps, { projectId: principalOf(request).projectId, path });
+    await deleteFile(deps, await writable(request));
     return {};
   });
   app.get(url, read, async (request, reply) => {
-    const path = wildcard(request);
-    const file = await openFile(deps, { projectId: principalOf(request).projectId, path });
-    const name = encodeURIComponent(basename(file.path));
-    return reply
-      .header('content-length', file.sizeBytes)
-      .header('content-disposition', `attachment; filename*=UTF-8''${name}`)
-      .header('x-content-type-options', 'nosniff')
-      .header('etag', `"${file.digest}"`)
-      .type('application/octet-stream')
-      .send(file.body);
+    const { projectId } = principalOf(request);
+    const file = await openFile(deps, { projectId, path: wildcardOf(request) });
+    void reply.header('etag', `"${file.digest}"`);
+    return sendBytes(reply, { ...file, name: basename(file.path) });
   });
-  app.get<{ Querystring: { path?: string } }>(`${prefix}/artifacts`, read, async (request) => {
-    const folder = request.query.path ?? '';
-    const files = await listFiles(deps, { projectId: principalOf(request).projectId, folder });
-    return { files: files.map((file) => toFileInfo(file, '')) };
+  app.get(`${prefix}/artifacts`, read, async (request) => {
+    const { path: folder } = ListQuery.parse(request.query);
+    const entries = await listFiles(deps, { projectId: principalOf(request).projectId, folder });
+    return { files: entries.map(toFileInfo) };
   });
+}
+
+/** Opt-in ways of MLflow's clients, which go on with plain PUT and GET after these answers. */
+function registerUnsupported(app: FastifyInstance, prefix: string): void {
   for (const verb of ['create', 'complete', 'abort']) {
-    app.post(`${prefix}/mpu/${verb}/*`, write, () => {
+    const options = { config: { permission: 'artifacts:write' }, ...STREAM_BODY } as const;
+    app.post(`${prefix}/mpu/${verb}/*`, options, () => {
       throw new AppError('NOT_IMPLEMENTED', NO_MULTIPART);
     });
   }
-  app.get(`${prefix}/presigned/*`, read, () => {
-    throw new AppError('NOT_IMPLEMENTED', 'Presigned downloads are not supported: use GET artifacts.');
+  app.get(`${prefix}/presigned/*`, { config: { permission: 'artifacts:read' } }, () => {
+    throw new AppError('NOT_IMPLEMENTED', NO_PRESIGNED);
   });
-}
-
-function wildcard(request: FastifyRequest): string {
-  return checkArtifactPath((request.params as { '*': string })['*']);
-}
-
-/** Only `<experiment>/<run>/artifacts/…` of an active run of the caller's project takes writes. */
-async function writablePath(deps: Deps, request: FastifyRequest): Promise<string> {
-  const path = wildcard(request);
-  const [experimentId, runId = '', folder, ...rest] = path.split('/');
-  if (folder !== 'artifacts' || rest.length === 0) {
-    throw new AppError('INVALID_ARGUMENT', 'Artifacts go below <experiment>/<run>/artifacts/.');
-  }
-  const principal: Principal = principalOf(request);
-  const run = await assertWritableRun(deps, { principal, runId });
-  if (String(run.experimentId) !== experimentId) {
-    throw new AppError('INVALID_ARGUMENT', `Run ${runId} is not in experiment ${String(experimentId)}.`);
-  }
-  return path;
 }
