@@ -59,7 +59,7 @@ function readPlan(root: unknown, report: Report): Plan | undefined {
   checkKeys(root, { path: [], known: TOP_KEYS, report });
   if (root['version'] !== 1) report(['version'], 'must be 1.');
   const { name, steps } = root;
-  if (typeof name !== 'string') report(['name'], 'is missing: the name of the pipeline.');
+  if (typeof name !== 'string') report(['name'], 'must be a text: the name of the pipeline.');
   const defaults = checkDefaults(root['defaults'], report);
   const params = readParams(root['params'], report);
   if (!isRecord(steps)) {

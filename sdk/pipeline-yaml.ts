@@ -1,10 +1,9 @@
-import { isAlias, isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
 import type { Document } from 'yaml';
-import { AppError } from '../errors/app-error';
 import type { Problem } from '../errors/app-error';
 import type { Plan } from '../schemas/plan';
 import { checkSize, invalidPlan, readDocument } from './pipeline-document';
-import type { Report } from './pipeline-document';
+import { findYamlProblems } from './yaml-rules';
 
 /**
  * Compiles a pipeline in YAML 1.2 to its canonical plan. Throws INVALID_PLAN with every problem, each
@@ -13,18 +12,14 @@ import type { Report } from './pipeline-document';
 export function compileYaml(text: string): Plan {
   checkSize(text);
   const file = parse(text);
-  const problems: Problem[] = file.document.errors.map((error) => ({
-    path: '',
-    message: error.message.split('\n')[0] ?? 'is not valid YAML',
-    ...(error.linePos && { line: error.linePos[0].line, column: error.linePos[0].col }),
-  }));
+  const problems: Problem[] = [
+    ...file.document.errors.map((error) => ({ message: headOf(error), offset: error.pos[0] })),
+    ...findYamlProblems(file.document),
+  ].map(({ message, offset }) => ({ path: '', message, ...lineOf(file, offset) }));
   if (problems.length > 0) throw invalidPlan(problems);
-  const report: Report = (path, message) => {
-    problems.push({ path: path.join('.'), message, ...positionOf(file, path) });
-  };
-  const plan = hasAlias(file.document)
-    ? report([], 'uses YAML aliases, which are not taken: write it out.')
-    : readDocument(file.document.toJS({ maxAliasCount: 0 }), report);
+  const plan = readDocument(file.document.toJS({ maxAliasCount: 0 }), (path, message) => {
+    problems.push({ path: path.join('.'), message, ...lineOf(file, offsetOf(file, path)) });
+  });
   if (plan === undefined) throw invalidPlan(problems);
   return plan;
 }
@@ -34,30 +29,45 @@ interface File {
   readonly lines: LineCounter;
 }
 
+/** The parser recurses: thousands of nested brackets exhaust its stack. */
+const TOO_DEEP = 'is nested too deeply.';
+
 function parse(text: string): File {
   const lines = new LineCounter();
+  // our own check of keys is linear; without it and pretty errors a hostile file costs minutes
+  const options = { version: '1.2', uniqueKeys: false, prettyErrors: false } as const;
   try {
-    const options = { version: '1.2', lineCounter: lines, uniqueKeys: true } as const;
-    return { document: parseDocument(text, options), lines };
+    const document = parseDocument(text, { ...options, lineCounter: lines });
+    const isTooDeep = document.errors.some(({ message }) => message.includes('call stack'));
+    if (isTooDeep) throw invalidPlan([{ path: '', message: TOO_DEEP }]);
+    return { document, lines };
   } catch (error) {
-    // the parser recurses: thousands of nested brackets exhaust the stack
-    if (error instanceof RangeError || (error instanceof Error && error.name === 'RangeError')) {
-      throw new AppError('INVALID_PLAN', 'The pipeline is nested too deeply.', { cause: error });
-    }
-    throw error;
+    const isStack = error instanceof Error && error.message.includes('call stack');
+    throw isStack ? invalidPlan([{ path: '', message: TOO_DEEP }]) : error;
   }
 }
 
-/** Line and column of the deepest part of a path that exists in the file. */
-function positionOf(
+/** The sentence of a parser's message that names the mistake. */
+function headOf(error: { readonly message: string }): string {
+  return error.message.split(/\n|; please/)[0] ?? 'is not valid YAML';
+}
+
+function lineOf(
   file: File,
-  path: readonly (string | number)[],
+  offset: number | undefined,
 ): { line: number; column: number } | undefined {
+  if (offset === undefined) return undefined;
+  const { line, col } = file.lines.linePos(offset);
+  return { line, column: col };
+}
+
+/** Where the deepest part of a path that exists in the file begins. */
+function offsetOf(file: File, path: readonly (string | number)[]): number | undefined {
   let node: unknown = file.document.contents;
   let offset: number | undefined;
   for (const part of path) {
     if (isMap(node)) {
-      const pair = node.items.find((item) => isScalar(item.key) && item.key.value === part);
+      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === part);
       if (pair === undefined) break;
       if (isNode(pair.key)) offset = pair.key.range?.[0] ?? offset;
       node = pair.value;
@@ -66,16 +76,5 @@ function positionOf(
       if (isNode(node)) offset = node.range?.[0] ?? offset;
     } else break;
   }
-  if (offset === undefined) return undefined;
-  const { line, col } = file.lines.linePos(offset);
-  return { line, column: col };
-}
-
-function hasAlias(document: Document): boolean {
-  const walk = (node: unknown): boolean => {
-    if (isAlias(node)) return true;
-    if (isMap(node)) return node.items.some((pair) => walk(pair.key) || walk(pair.value));
-    return isSeq(node) && node.items.some(walk);
-  };
-  return walk(document.contents);
+  return offset;
 }

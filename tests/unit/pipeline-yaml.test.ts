@@ -89,8 +89,8 @@ describe('pipelines in YAML', () => {
     ['a wrong version', 'version: 2\nname: p\nsteps: { a: { run: x } }\n', 'must be 1'],
     ['no steps', 'version: 1\nname: p\n', 'is missing'],
     ['broken YAML', 'version: [1\n', 'Flow sequence'],
-    ['a key given twice', wrap('  a: { run: x }\n  a: { run: y }\n'), 'unique'],
-    ['an alias', 'version: 1\nname: p\nsteps: { a: &x { run: y }, b: *x }\n', 'aliases'],
+    ['a key given twice', wrap('  a: { run: x }\n  a: { run: y }\n'), 'twice'],
+    ['an alias', 'version: 1\nname: p\nsteps: { a: &x { run: y }, b: *x }\n', 'alias'],
     [
       'a default of the wrong type',
       wrap('  a: { run: x }\n', 'params: { n: { type: number, default: x } }\n'),
