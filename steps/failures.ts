@@ -1,0 +1,48 @@
+import { existsSync, readFileSync } from 'node:fs';
+import type { FailureClass } from '../schemas/plan';
+import type { ProcessEnd } from './process';
+
+/** Why we asked the process to end, if we did. */
+export type StopCause = 'timeout' | 'cancelled' | 'preempted' | 'superseded';
+export interface StepFailure {
+  readonly failureClass: FailureClass;
+  readonly reason: string;
+  readonly exitCode: number | null;
+}
+/** EX_TEMPFAIL of sysexits.h: the step itself asks to be placed elsewhere. */
+const EXIT_TEMPFAIL = 75;
+const EXIT_KILLED = 137; // 128 + SIGKILL, as shells report it
+
+/** The class of an ended process, or undefined if it ended well. */
+export function classifyEnd(
+  end: ProcessEnd,
+  context: { readonly command: string; readonly node: string; readonly cause: StopCause | undefined; readonly oomKills: number },
+): StepFailure | undefined {
+  const exitCode = end.code;
+  if (end.startError !== undefined) {
+    const notFound = end.startError.includes('ENOENT');
+    const reason = notFound
+      ? `${context.command}: command not found on node ${context.node}`
+      : `${context.command} cannot be started: ${end.startError}`;
+    return { failureClass: 'crash', reason, exitCode };
+  }
+  if (context.cause === 'timeout') {
+    return { failureClass: 'timeout', reason: 'it ran longer than its timeout', exitCode };
+  }
+  if (context.cause === 'preempted' || exitCode === EXIT_TEMPFAIL) {
+    return { failureClass: 'preempted', reason: 'it had to leave its node', exitCode };
+  }
+  if (exitCode === 0) return undefined;
+  if ((end.signal === 'SIGKILL' || exitCode === EXIT_KILLED) && oomKills() > context.oomKills) {
+    return { failureClass: 'oom', reason: 'it was killed because memory ran out', exitCode };
+  }
+  const how = end.signal === null ? `exit code ${exitCode ?? '?'}` : `signal ${end.signal}`;
+  return { failureClass: 'crash', reason: `it ended with ${how}`, exitCode };
+}
+
+/** How many processes this control group has lost to the kernel's OOM killer; 0 where unknown. */
+export function oomKills(): number {
+  const file = '/sys/fs/cgroup/memory.events';
+  if (!existsSync(file)) return 0;
+  return Number(/oom_kill (\d+)/.exec(readFileSync(file, 'utf8'))?.[1] ?? 0);
+}
