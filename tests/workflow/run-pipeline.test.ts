@@ -171,7 +171,9 @@ describe('runPipeline', () => {
   });
 
   it('fails a step whose condition is neither true nor false', async () => {
-    const result = await lab.run(plan([step('odd', { if: '1 + 1' })]));
+    lab.bodies = { a: () => Promise.resolve({ v: { value: 2 } }) };
+    const odd = step('odd', { if: 'steps.a.outputs.v' });
+    const result = await lab.run(plan([step('a', { outputs: { v: { value: true } } }), odd]));
     expect(result.status).toBe('failed');
     const run = await getPipelineRun(lab.database, { projectId, id: result.runId });
     expect(run.reason).toBe('odd: its condition gave 2, which is neither true nor false');
