@@ -3,13 +3,24 @@ import type { Readable } from 'node:stream';
 import { AppError } from '../../errors/app-error';
 import type { PutOptions } from './store';
 
+interface HashedOptions {
+  readonly sizeBytesMax: number;
+  onEnd(got: PutOptions): void;
+}
+
 /**
  * Hands the chunks on and hashes them; `onEnd` sees digest and size before the stream ends. More
  * than `sizeBytesMax` bytes end it at once with CHECKSUM_MISMATCH: nobody may fill a disk by lying.
+ * Call it before any wait: it also keeps an error of the stream until the first chunk is asked for.
  */
-export async function* hashed(
+export function hashed(body: Readable, options: HashedOptions): AsyncGenerator<Buffer> {
+  body.on('error', () => undefined); // unheard, it would end the process; the loop below throws it
+  return hashChunks(body, options);
+}
+
+async function* hashChunks(
   body: Readable,
-  { sizeBytesMax, onEnd }: { readonly sizeBytesMax: number; onEnd(got: PutOptions): void },
+  { sizeBytesMax, onEnd }: HashedOptions,
 ): AsyncGenerator<Buffer> {
   const hash = createHash('sha256');
   let sizeBytes = 0;
@@ -18,8 +29,7 @@ export async function* hashed(
     const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk as Uint8Array | string);
     sizeBytes += bytes.length;
     if (sizeBytes > sizeBytesMax) {
-      const message = `Expected ${sizeBytesMax} bytes, got more.`;
-      throw new AppError('CHECKSUM_MISMATCH', message);
+      throw new AppError('CHECKSUM_MISMATCH', `Expected ${sizeBytesMax} bytes, got more.`);
     }
     hash.update(bytes);
     yield bytes;

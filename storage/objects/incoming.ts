@@ -24,12 +24,17 @@ export function openIncoming(folder: string): Incoming {
   let prepared = false;
   return {
     async receive(body, limit) {
+      let got: PutOptions | undefined;
+      const onEnd = (end: PutOptions): void => void (got = end);
+      const sizeBytesMax = limit?.sizeBytesMax ?? Infinity;
+      const chunks = hashed(body, { sizeBytesMax, onEnd });
       const path = join(folder, crypto.randomUUID());
       const discard = (): Promise<void> => rm(path, { force: true });
       try {
         if (!prepared) await prepare(folder);
         prepared = true;
-        const got = await write(path, body, limit?.sizeBytesMax ?? Infinity);
+        await write(path, chunks);
+        if (got === undefined) throw new Error('the stream ended without an end');
         return { ...got, path, discard };
       } catch (error) {
         await discard();
@@ -49,18 +54,14 @@ async function prepare(folder: string): Promise<void> {
   }
 }
 
-async function write(path: string, body: Readable, sizeBytesMax: number): Promise<PutOptions> {
-  let got: PutOptions | undefined;
-  const onEnd = (end: PutOptions): void => void (got = end);
+async function write(path: string, chunks: AsyncIterable<Buffer>): Promise<void> {
   const file = await open(path, 'wx');
   try {
-    for await (const bytes of hashed(body, { sizeBytesMax, onEnd })) await file.writeFile(bytes);
+    for await (const bytes of chunks) await file.writeFile(bytes); // goes on where it stands
     await file.sync();
   } finally {
     await file.close();
   }
-  if (got === undefined) throw new Error('the stream ended without an end');
-  return got;
 }
 
 /** A full or broken disk in our own words; every other error stays as it is. */

@@ -3,13 +3,15 @@ import { mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { freePort } from '../../dev/postgres';
+import { freePort } from '../../dev/ports';
 import { findTool } from '../../dev/tools';
 import type { S3StoreOptions } from '../../storage/objects/s3';
 
-/** A real S3 server (VersityGW over a temporary folder) with one empty bucket. */
-export async function startS3(): Promise<{ options: S3StoreOptions; stop(): Promise<void> }> {
-  const folder = mkdtempSync(join(tmpdir(), 'anneal-s3-'));
+/** A real S3 server (VersityGW over a temporary folder, below `within`) with one empty bucket. */
+export async function startS3(
+  within = tmpdir(),
+): Promise<{ options: S3StoreOptions; stop(): Promise<void> }> {
+  const folder = mkdtempSync(join(within, 'anneal-s3-'));
   mkdirSync(join(folder, 'anneal'));
   const port = await freePort();
   const credentials = { accessKeyId: 'test-access', secretAccessKey: 'test-secret' };
@@ -26,8 +28,14 @@ export async function startS3(): Promise<{ options: S3StoreOptions; stop(): Prom
     },
   );
   const endpoint = `http://127.0.0.1:${port}`;
-  for (let i = 0; i < 200; i += 1) {
-    if (await fetch(endpoint).then(() => true, () => false)) break;
+  for (let i = 0; i < 1_200; i += 1) {
+    if (
+      await fetch(endpoint).then(
+        () => true,
+        () => false,
+      )
+    )
+      break;
     await sleep(25);
   }
   return {
