@@ -7,7 +7,8 @@ export interface Guard {
 /** How long an orphan may go on after SIGTERM: it cannot report anything to anyone any more. */
 const ORPHAN_GRACE_SECONDS = 2;
 /** Waits for the end of its input, which comes when the worker dies in whatever way. */
-const SCRIPT = `read _; kill -TERM -- "-$1" 2>/dev/null; sleep ${ORPHAN_GRACE_SECONDS}; kill -KILL -- "-$1" 2>/dev/null`;
+// `kill -s` is the form that every POSIX shell takes together with `--`
+const SCRIPT = `read _; kill -s TERM -- "-$1"; sleep ${ORPHAN_GRACE_SECONDS}; kill -s KILL -- "-$1"`;
 
 /** Ends a process group when this process dies, also by SIGKILL: a step never outlives its worker. */
 export function guardGroup(groupId: number): Guard {
