@@ -20,7 +20,8 @@ export function createInFlight(max: number): InFlight {
         return await work();
       } finally {
         const next = lane.waiting.shift();
-        if (next !== undefined) next(); // hands its place on
+        if (next !== undefined)
+          next(); // hands its place on
         else lane.running -= 1;
         if (lane.running === 0) lanes.delete(key);
       }

@@ -151,7 +151,8 @@ async function within<T>(client: Client, timeoutMs: number, call: () => Promise<
     } catch (error) {
       const code = grpcCode(error);
       const isOver = Date.now() + AGAIN_MS >= deadline;
-      if (code === undefined || !NOT_NOW.includes(code) || isOver) throw translate(error, timeoutMs);
+      if (code === undefined || !NOT_NOW.includes(code) || isOver)
+        throw translate(error, timeoutMs);
       await sleep(AGAIN_MS);
     }
   }

@@ -192,10 +192,9 @@ function encodeCursor(cursor: stored.PipelineRunCursor): string {
   return Buffer.from(`${cursor.createdAt} ${cursor.id}`).toString('base64url');
 }
 function decodeCursor(text: string): stored.PipelineRunCursor {
-  const [, createdAt, id] = /^(\d{4}-[\d-]{5}T[\d:.]+Z) (.+)$/.exec(
-    Buffer.from(text, 'base64url').toString(),
-  ) ?? [];
-  if (createdAt === undefined || id === undefined) {
+  const [, createdAt, id] =
+    /^(\d{4}-[\d-]{5}T[\d:.]+Z) (.+)$/.exec(Buffer.from(text, 'base64url').toString()) ?? [];
+  if (createdAt === undefined || id === undefined || Number.isNaN(Date.parse(createdAt))) {
     throw new AppError('INVALID_ARGUMENT', `'${text}' is not the 'next' of a page.`);
   }
   return { createdAt, id };

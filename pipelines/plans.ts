@@ -17,7 +17,10 @@ export interface PreparedPlan {
 const PROBLEMS_IN_MESSAGE_MAX = 10;
 
 /** Checks plan and parameters from outside; INVALID_PLAN or INVALID_ARGUMENT lists every problem. */
-export function preparePlan(given: { readonly plan: unknown; readonly params: unknown }): PreparedPlan {
+export function preparePlan(given: {
+  readonly plan: unknown;
+  readonly params: unknown;
+}): PreparedPlan {
   const plan = parsePlan(given.plan);
   const bytes = Buffer.byteLength(JSON.stringify(plan));
   if (bytes > PLAN_LIMITS.planBytesMax) {
@@ -65,7 +68,11 @@ function invalidPlan(name: string, problems: readonly Problem[]): AppError {
   const shown = problems.slice(0, PROBLEMS_IN_MESSAGE_MAX).map((p) => `${p.path} ${p.message}`);
   const more = problems.length - shown.length;
   const rest = more > 0 ? ` … and ${more} more` : '';
-  return new AppError('INVALID_PLAN', `The pipeline '${name}' is not valid: ${shown.join('; ')}${rest}`, {
-    problems,
-  });
+  return new AppError(
+    'INVALID_PLAN',
+    `The pipeline '${name}' is not valid: ${shown.join('; ')}${rest}`,
+    {
+      problems,
+    },
+  );
 }

@@ -32,7 +32,10 @@ export async function listSteps(
   await getPipelineRun(deps, { projectId: run.projectId, id: run.runId });
   const listed = await stored.listSteps(deps.postgres, run);
   const open = new Set(listed.filter(({ step }) => !hasEnded(step)).map(({ name }) => name));
-  return listed.map((item) => ({ ...item.step, reason: item.step.reason ?? whyWaiting(item, open) }));
+  return listed.map((item) => ({
+    ...item.step,
+    reason: item.step.reason ?? whyWaiting(item, open),
+  }));
 }
 
 function hasEnded(step: Step): boolean {

@@ -9,8 +9,7 @@ const BUNDLE = join(__dirname, '..', 'workflow-bundle.js');
  * SDK; without a build (tests) the sources, which the worker bundles in about two seconds.
  */
 export function workflowSource():
-  | { readonly workflowBundle: { readonly codePath: string } }
-  | { readonly workflowsPath: string } {
+  { readonly workflowBundle: { readonly codePath: string } } | { readonly workflowsPath: string } {
   if (existsSync(BUNDLE)) return { workflowBundle: { codePath: BUNDLE } };
   return { workflowsPath: require.resolve('../workflows') };
 }

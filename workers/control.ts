@@ -3,7 +3,7 @@ import { createActivities } from '../activities';
 import { openStarter } from '../api/starter';
 import { loadConfig } from '../config/config';
 import { AppError } from '../errors/app-error';
-import { registerModel } from '../registry/register';
+import { registerModel, type RegisterModelDeps } from '../registry/register';
 import { openPostgres } from '../storage/postgres/client';
 import { CONTROL_QUEUE } from '../workflows/contract';
 import { workflowSource } from './bundle';
@@ -26,6 +26,10 @@ async function main(): Promise<void> {
   const stop = stopSignal();
   const postgres = openPostgres(config.DATABASE_URL);
   const starter = openStarter(config);
+  const registry: RegisterModelDeps = {
+    postgres,
+    changeAlias: (projectId, model, change) => starter.changeAlias(projectId, model, change),
+  };
   const connection = await connectTemporal(config, stop);
   if (connection === undefined) return;
   const worker = await Worker.create({
@@ -35,8 +39,7 @@ async function main(): Promise<void> {
     ...workflowSource(),
     activities: createActivities({
       postgres,
-      registerModel: (input) =>
-        registerModel({ postgres, changeAlias: starter.changeAlias }, input),
+      registerModel: (input) => registerModel(registry, input),
     }),
     maxCachedWorkflows: CACHED_WORKFLOWS_MAX,
     maxConcurrentActivityTaskExecutions: ACTIVITIES_MAX,

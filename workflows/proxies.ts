@@ -20,9 +20,8 @@ const bookkeeping: ActivityOptions = {
   // an end must be written even though the run was cancelled
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 };
-export const { beginRun, finishRun, recordTransitions } = proxyActivities<
-  Pick<Activities, 'beginRun' | 'finishRun' | 'recordTransitions'>
->(bookkeeping);
+export const { beginRun, finishRun, recordTransitions } =
+  proxyActivities<Pick<Activities, 'beginRun' | 'finishRun' | 'recordTransitions'>>(bookkeeping);
 
 /** Built-in steps are idempotent, so Temporal itself repeats them; one summary per step. */
 export function executeBuiltin(
@@ -48,8 +47,7 @@ const TRANSFER_MARGIN_MS = 3_600 * SECOND_MS;
 
 /** One attempt of a step on any worker of its pool; the workflow alone decides on another one. */
 export function executeStep(node: GraphNode, input: ExecuteStepInput): Promise<ExecuteStepResult> {
-  const startToCloseMs =
-    (node.timeoutSeconds + node.graceSeconds) * SECOND_MS + TRANSFER_MARGIN_MS;
+  const startToCloseMs = (node.timeoutSeconds + node.graceSeconds) * SECOND_MS + TRANSFER_MARGIN_MS;
   const proxy = proxyActivities<{
     executeStep(input: ExecuteStepInput): Promise<ExecuteStepResult>;
   }>({

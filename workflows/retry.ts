@@ -30,9 +30,7 @@ const DELAY_MAX_MS = 60_000;
 const REASON_CHARS_MAX = 2_000;
 
 const INFRASTRUCTURE: readonly FailureClass[] = ['heartbeat', 'preempted', 'node-lost'];
-const CLASSES: readonly string[] = [
-  ...INFRASTRUCTURE, 'crash', 'oom', 'timeout', 'data', 'quota',
-];
+const CLASSES: readonly string[] = [...INFRASTRUCTURE, 'crash', 'oom', 'timeout', 'data', 'quota'];
 /** Failures that the SDK makes of a worker that shuts down or an operator who stops an attempt. */
 const INTERRUPTIONS: readonly string[] = ['WorkerShutdown', 'ActivityPause', 'ActivityReset'];
 
@@ -72,12 +70,16 @@ export function decideRetry(
   if (isInfrastructure(failureClass)) {
     const lost = before.infrastructure + 1;
     if (lost > INFRASTRUCTURE_RETRIES_MAX) {
-      return { isRetried: false, why: `lost ${lost} times; ${INFRASTRUCTURE_RETRIES_MAX} are retried` };
+      return {
+        isRetried: false,
+        why: `lost ${lost} times; ${INFRASTRUCTURE_RETRIES_MAX} are retried`,
+      };
     }
     return { isRetried: true, delayMs: lost < FREE_LOSSES ? 0 : delayMs(lost - FREE_LOSSES) };
   }
   const { max, on } = node.retry;
-  if (!on.includes(failureClass)) return { isRetried: false, why: `${failureClass} is not retried` };
+  if (!on.includes(failureClass))
+    return { isRetried: false, why: `${failureClass} is not retried` };
   if (before.user >= max) return { isRetried: false, why: `no retry left of ${max}` };
   return { isRetried: true, delayMs: delayMs(before.user) };
 }

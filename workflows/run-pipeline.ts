@@ -203,7 +203,8 @@ function showProgress(state: RunState, status = 'running'): void {
   const total = begun.graph.nodes.length;
   const done = total - queue.unfinished.length;
   const now = [...state.running].slice(0, 10).join(', ');
-  const failed = queue.failed.length === 0 ? '' : ` Failed: ${queue.failed.slice(0, 10).join(', ')}.`;
+  const failed =
+    queue.failed.length === 0 ? '' : ` Failed: ${queue.failed.slice(0, 10).join(', ')}.`;
   setCurrentDetails(
     `**${begun.pipeline}** ${status}: ${done} of ${total} steps ended.` +
       `${now === '' ? '' : ` Under way: ${now}.`}${failed}`,

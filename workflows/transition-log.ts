@@ -5,7 +5,7 @@ import { recordTransitions } from './proxies';
 
 /** What a step went into. */
 export type TransitionState =
-  | 'ready' | 'started' | 'retrying' | 'succeeded' | 'failed' | 'skipped' | 'cancelled';
+  'ready' | 'started' | 'retrying' | 'succeeded' | 'failed' | 'skipped' | 'cancelled';
 export interface AddTransition {
   readonly stepKey: string;
   readonly attempt: number;
@@ -46,7 +46,14 @@ export class TransitionLog {
     const { stepKey, attempt, state, reason, failureClass, isLost = false } = transition;
     const status = STATUS[state];
     this.pending.push({
-      stepKey, attempt, state, status, reason, failureClass, isLost, atMs: Date.now(),
+      stepKey,
+      attempt,
+      state,
+      status,
+      reason,
+      failureClass,
+      isLost,
+      atMs: Date.now(),
     });
   }
 

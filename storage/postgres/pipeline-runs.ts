@@ -72,7 +72,13 @@ interface Row {
 export async function insertPipelineRun(sql: Sql, run: InsertPipelineRun): Promise<void> {
   const { projectId, id, planId, pipeline, params, codeDigest, runKey } = run;
   await sql.query(INSERT, [
-    projectId, id, planId, pipeline, JSON.stringify(params), codeDigest ?? null, runKey ?? null,
+    projectId,
+    id,
+    planId,
+    pipeline,
+    JSON.stringify(params),
+    codeDigest ?? null,
+    runKey ?? null,
   ]);
 }
 
@@ -114,7 +120,12 @@ export async function listPipelineRuns(
 ): Promise<{ readonly run: PipelineRun; readonly cursor: PipelineRunCursor }[]> {
   const { projectId, status, pipeline, after, limit } = list;
   const rows = await sql.query<Row>(LIST, [
-    projectId, status ?? null, pipeline ?? null, after?.createdAt ?? null, after?.id ?? '', limit,
+    projectId,
+    status ?? null,
+    pipeline ?? null,
+    after?.createdAt ?? null,
+    after?.id ?? '',
+    limit,
   ]);
   return rows.map((row) => ({
     run: toRun(row),

@@ -20,10 +20,7 @@ export async function insertPlan(sql: Sql, stored: StoredPlan): Promise<void> {
 }
 
 /** The plan with this id, or undefined. */
-export async function findPlan(
-  sql: Sql,
-  key: Omit<StoredPlan, 'plan'>,
-): Promise<Plan | undefined> {
+export async function findPlan(sql: Sql, key: Omit<StoredPlan, 'plan'>): Promise<Plan | undefined> {
   const [row] = await sql.query<{ plan: Plan }>(FIND, [key.projectId, key.id]);
   return row?.plan;
 }

@@ -85,7 +85,11 @@ export interface ListedStep {
 /** Stores the steps of a run as waiting; those that are there stay as they are. */
 export async function insertSteps(
   sql: Sql,
-  run: { readonly projectId: string; readonly runId: string; readonly steps: readonly InsertStep[] },
+  run: {
+    readonly projectId: string;
+    readonly runId: string;
+    readonly steps: readonly InsertStep[];
+  },
 ): Promise<void> {
   const specs = run.steps.map(({ spec, item }) => JSON.stringify({ ...spec, item }));
   const keys = run.steps.map((step) => step.key);

@@ -44,7 +44,9 @@ describe('runPipeline', () => {
     });
     expect(order).toEqual(['a', 'b', 'c']);
     expect(await statuses(result.runId)).toEqual({
-      a: 'succeeded', b: 'succeeded', c: 'succeeded',
+      a: 'succeeded',
+      b: 'succeeded',
+      c: 'succeeded',
     });
     const run = await getPipelineRun(lab.database, { projectId, id: result.runId });
     expect(run).toMatchObject({ status: 'succeeded', pipeline: 'test', reason: null });
@@ -124,7 +126,11 @@ describe('runPipeline', () => {
     const train = lab.bodies['train'];
     lab.bodies['train'] = async (input, signal) => {
       const outputs = (await train?.(input, signal)) ?? {};
-      await lab.database.postgres.query(commit, [input.runId, input.stepKey, JSON.stringify(outputs)]);
+      await lab.database.postgres.query(commit, [
+        input.runId,
+        input.stepKey,
+        JSON.stringify(outputs),
+      ]);
       return outputs;
     };
     const result = await lab.run(search, { seeds: [11, 12, 13, 14, 15] });
@@ -159,7 +165,10 @@ describe('runPipeline', () => {
     const result = await lab.run(conditional);
     expect(result.status).toBe('succeeded');
     expect(await statuses(result.runId)).toEqual({
-      score: 'succeeded', good: 'skipped', 'after-good': 'skipped', anyway: 'succeeded',
+      score: 'succeeded',
+      good: 'skipped',
+      'after-good': 'skipped',
+      anyway: 'succeeded',
     });
     const steps = await listSteps(lab.database, { projectId, runId: result.runId });
     expect(steps.map((s) => s.reason)).toEqual([

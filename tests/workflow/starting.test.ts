@@ -32,7 +32,10 @@ beforeEach(() => {
 
 function startAs(input: Partial<StartPipelineRun>): ReturnType<typeof startPipelineRun> {
   const start = { plan: plan([step('a')]), params: {}, ...input };
-  return startPipelineRun({ postgres: lab.database.postgres, starter: lab.starter }, { projectId, start });
+  return startPipelineRun(
+    { postgres: lab.database.postgres, starter: lab.starter },
+    { projectId, start },
+  );
 }
 /** Starts the workflow with nothing but @temporalio/client, as a stranger would. */
 function directly(workflowId: string, input: RunPipelineInput): Promise<RunPipelineResult> {
@@ -46,7 +49,10 @@ async function failureOf(work: Promise<unknown>): Promise<{ type: unknown; messa
   const error = await work.catch((thrown: unknown) => thrown);
   expect(error).toBeInstanceOf(WorkflowFailedError);
   const { cause } = error as WorkflowFailedError;
-  return { type: cause !== undefined && 'type' in cause ? cause.type : undefined, message: cause?.message ?? '' };
+  return {
+    type: cause !== undefined && 'type' in cause ? cause.type : undefined,
+    message: cause?.message ?? '',
+  };
 }
 async function resultOf(runId: string): Promise<unknown> {
   return lab.env.client.workflow.getHandle(pipelineRunWorkflowId(runId)).result();

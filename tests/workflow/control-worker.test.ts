@@ -1,0 +1,122 @@
+import { spawn, type ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { openStarter, type Starter } from '../../api/starter';
+import { parseConfig, type Config } from '../../config/config';
+import { findTool } from '../../dev/tools';
+import { getPipelineRun, startPipelineRun } from '../../pipelines/pipeline-runs';
+import { plan, step } from '../support/plans';
+import { createTestDatabase, type TestDatabase } from '../support/postgres';
+
+const projectId = 'default';
+const children = new Set<ChildProcess>();
+let folder: string;
+let database: TestDatabase;
+let config: Config;
+let starter: Starter;
+beforeAll(async () => {
+  folder = mkdtempSync(join(tmpdir(), 'anneal-control-'));
+  database = await createTestDatabase();
+  config = parseConfig({ TEMPORAL_ADDRESS: `127.0.0.1:${await freePort()}` });
+  starter = openStarter(config);
+});
+afterAll(async () => {
+  for (const child of children) await kill(child, 'SIGKILL');
+  await starter.close();
+  await database.drop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+async function freePort(): Promise<number> {
+  const server = createServer().listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  server.close();
+  return port;
+}
+function start(command: string, ...args: string[]): ChildProcess {
+  const child = spawn(command, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...process.env, DATABASE_URL: database.url, TEMPORAL_ADDRESS: config.TEMPORAL_ADDRESS },
+  });
+  children.add(child);
+  child.once('exit', () => children.delete(child));
+  return child;
+}
+async function kill(child: ChildProcess, signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
+  const ended = once(child, 'exit') as Promise<[number | null]>;
+  child.kill(signal);
+  return (await ended)[0];
+}
+function startTemporal(): ChildProcess {
+  const port = config.TEMPORAL_ADDRESS.split(':')[1] ?? '';
+  const file = join(folder, 'temporal.db');
+  const args = ['server', 'start-dev', '--headless', '--port', port, '--db-filename', file];
+  const child = start(findTool('temporal'), ...args);
+  child.stdout?.resume(); // nobody reads it, and a full pipe would stop the server
+  child.stderr?.resume();
+  return child;
+}
+function startControl(): ChildProcess {
+  return start(process.execPath, '--require', 'esbuild-register', 'workers/control.ts');
+}
+function ready(child: ChildProcess): Promise<void> {
+  return said(child.stdout, '{"ready":true}');
+}
+async function said(stream: Readable | null, words: string): Promise<void> {
+  if (stream === null) throw new Error('no stream');
+  for await (const line of createInterface(stream)) {
+    if (line.includes(words)) {
+      stream.resume(); // nobody reads on, and a full pipe would stop the child
+      return;
+    }
+  }
+  throw new Error(`it ended before it said ${words}`);
+}
+/** A run whose only step is skipped: no step worker is needed. */
+function runOf(word: string): Promise<{ id: string }> {
+  const never = step('never', { if: 'params.word == "never"' });
+  const start = { plan: plan([never], { word: { type: 'string' } }), params: { word } };
+  return startPipelineRun({ postgres: database.postgres, starter }, { projectId, start });
+}
+async function ended(id: string): Promise<string> {
+  for (;;) {
+    const run = await getPipelineRun(database, { projectId, id });
+    if (run.endedAt !== null) return run.status;
+    await sleep(50);
+  }
+}
+
+describe('the control worker as a process', () => {
+  it('waits for Temporal, goes on after SIGKILL of either, and ends by itself at SIGTERM', async () => {
+    const early = startControl(); // before Temporal is there
+    const temporal = startTemporal();
+    await ready(early);
+    expect(await ended((await runOf('one')).id)).toBe('succeeded');
+
+    await kill(early, 'SIGKILL');
+    const waiting = await runOf('two'); // nobody is there to run it
+    const late = startControl();
+    await ready(late);
+    expect(await ended(waiting.id)).toBe('succeeded');
+
+    await kill(temporal, 'SIGKILL');
+    startTemporal();
+    expect(await ended((await runOf('three')).id)).toBe('succeeded');
+
+    expect(await kill(late, 'SIGTERM')).toBe(0);
+  });
+
+  it('ends at SIGTERM while it still waits for Temporal', async () => {
+    for (const child of children) await kill(child, 'SIGKILL');
+    const control = startControl();
+    await said(control.stderr, 'Temporal is not there yet');
+    expect(await kill(control, 'SIGTERM')).toBe(0);
+  });
+});

@@ -1,0 +1,108 @@
+import type { AddressInfo } from 'node:net';
+import type { FastifyInstance } from 'fastify';
+import { createApp } from '../../api/app';
+import { registerPipelineRuns } from '../../api/routes/v1/pipeline-runs';
+import type { Permission } from '../../schemas/tokens';
+import type { PipelineRun, Step, Transition } from '../../schemas/pipeline-runs';
+import { pipelineRunWorkflowId } from '../../workflows/contract';
+import { callHttp, type HttpReply } from '../support/http';
+import { plan, step } from '../support/plans';
+import { openWorkflowLab, type WorkflowLab } from '../support/workflow-lab';
+
+let base: string;
+let lab: WorkflowLab;
+let app: FastifyInstance;
+let permissions: Permission[] = ['pipelines:read', 'pipelines:write'];
+let projectId = 'default';
+beforeAll(async () => {
+  lab = await openWorkflowLab();
+  app = await createApp({
+    authenticate: () =>
+      Promise.resolve({
+        kind: 'user',
+        name: 'tester',
+        projectId,
+        permissions: new Set(permissions),
+      }),
+    routes: (routes) => {
+      registerPipelineRuns(routes, { postgres: lab.database.postgres, starter: lab.starter });
+    },
+  });
+  await app.listen({ host: '127.0.0.1', port: 0 });
+  base = `http://127.0.0.1:${(app.server.address() as AddressInfo).port}/api/v1/pipeline-runs`;
+});
+afterAll(async () => {
+  await app.close();
+  await lab.close();
+});
+beforeEach(() => {
+  permissions = ['pipelines:read', 'pipelines:write'];
+  projectId = 'default';
+});
+
+function get(path: string): Promise<HttpReply> {
+  return callHttp(`${base}${path}`);
+}
+function post(path: string, payload: unknown): Promise<HttpReply> {
+  const headers = { 'content-type': 'application/json' };
+  return callHttp(`${base}${path}`, { method: 'POST', headers, body: JSON.stringify(payload) });
+}
+async function started(): Promise<PipelineRun> {
+  const payload = { plan: plan([step('a'), step('b', { after: ['a'] })]) };
+  const reply = await post('', payload);
+  expect(reply.status).toBe(201);
+  return reply.json<PipelineRun>();
+}
+
+describe('/api/v1/pipeline-runs', () => {
+  it('starts a run and shows it, its steps and what happened', async () => {
+    const { id } = await started();
+    await lab.env.client.workflow.getHandle(pipelineRunWorkflowId(id)).result();
+    const run = (await get(`/${id}`)).json<PipelineRun>();
+    expect(run).toMatchObject({ id, status: 'succeeded', pipeline: 'test' });
+    const { steps } = (await get(`/${id}/steps`)).json<{ steps: Step[] }>();
+    expect(steps.map((s) => [s.key, s.status])).toEqual([
+      ['a', 'succeeded'],
+      ['b', 'succeeded'],
+    ]);
+    type Seen = { transitions: Transition[] };
+    const all = (await get(`/${id}/transitions`)).json<Seen>().transitions;
+    expect(all).toHaveLength(6); // ready, started, succeeded of each
+    const after = all[3]?.id ?? 0;
+    const rest = (await get(`/${id}/transitions?after=${after}`)).json<Seen>();
+    expect(rest.transitions).toEqual(all.slice(4));
+    const page = (await get(`?limit=1`)).json<{ runs: PipelineRun[] }>();
+    expect(page.runs.map((r) => r.id)).toEqual([id]);
+    const late = await post(`/${id}/cancel`, {});
+    expect([late.status, late.json<{ code: string }>().code]).toEqual([409, 'INVALID_STATE']);
+  });
+
+  it('answers 400 with every problem of a plan', async () => {
+    const payload = { plan: plan([step('a', { after: ['x'], if: 'params.y' })]) };
+    const reply = await post('', payload);
+    expect(reply.status).toBe(400);
+    const body = reply.json<{ code: string; errors: { path: string }[] }>();
+    expect(body.code).toBe('INVALID_PLAN');
+    expect(body.errors.map((e) => e.path)).toEqual(['steps.a.after', 'steps.a.if']);
+  });
+
+  it('hides runs of other projects and asks for the right to start', async () => {
+    const { id } = await started();
+    projectId = 'other';
+    for (const path of ['', '/steps', '/transitions']) {
+      expect((await get(`/${id}${path}`)).status).toBe(404);
+    }
+    const stop = await post(`/${id}/cancel`, {});
+    expect(stop.status).toBe(404);
+    projectId = 'default';
+    permissions = ['pipelines:read'];
+    const payload = { plan: plan([step('a')]) };
+    expect((await post('', payload)).status).toBe(403);
+  });
+
+  it('refuses a cursor that it never gave', async () => {
+    for (const after of ['nonsense', Buffer.from('2026-13-99T99:99:99Z x').toString('base64url')]) {
+      expect((await get(`?after=${after}`)).status).toBe(400);
+    }
+  });
+});
