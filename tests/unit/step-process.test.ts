@@ -4,6 +4,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { buildSync } from 'esbuild';
+import { list } from 'tar';
+import { packCode } from '../../sdk/code-bundle';
 import { classifyEnd } from '../../steps/failures';
 import type { StopCause } from '../../steps/failures';
 import { startProcess } from '../../steps/process';
@@ -132,7 +134,6 @@ describe('the class of an end', () => {
 
 describe('packing code', () => {
   it('keeps ignored files and secrets at home, and gives the same digest for the same tree', async () => {
-    const { packCode } = await import('../../sdk/code-bundle');
     writeFileSync(join(folder, '.gitignore'), 'data/\n*.bin\n');
     writeFileSync(join(folder, 'train.py'), 'print(1)');
     writeFileSync(join(folder, 'weights.bin'), 'x');
@@ -141,7 +142,6 @@ describe('packing code', () => {
     const second = await packCode(folder);
     expect(first.digest).toBe(second.digest);
     expect(first.warnings).toEqual(['.env looks like a secret and is not sent to the workers.']);
-    const { list } = await import('tar');
     const names: string[] = [];
     await list({ file: first.file, onReadEntry: (entry) => names.push(entry.path) });
     expect(names.sort()).toEqual(['.gitignore', 'train.py']);
