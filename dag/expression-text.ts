@@ -15,7 +15,7 @@ export function printExpression(tree: Expression): string {
 function print(tree: Expression, outer: number): string {
   switch (tree.kind) {
     case 'literal':
-      return printLiteral(tree.value);
+      return JSON.stringify(tree.value); // the language reads every escape of JSON
     case 'list':
       return `[${tree.items.map((item) => print(item, 0)).join(', ')}]`;
     case 'path':
@@ -31,13 +31,6 @@ function print(tree: Expression, outer: number): string {
       return strength < outer ? `(${text})` : text;
     }
   }
-}
-
-/** A number that is not negative, a text, true, false or null; anything else is not a literal. */
-function printLiteral(value: unknown): string {
-  return JSON.stringify(value).replace(/\\[bf]/g, (escape) =>
-    escape === '\\b' ? '\\u0008' : '\\u000c',
-  );
 }
 
 /** A JSON value as an expression: lists become lists, negative numbers their negation. */

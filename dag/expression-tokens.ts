@@ -29,12 +29,15 @@ const WORDS: ReadonlyMap<string, string> = new Map([
   ['in', 'in'],
 ]);
 const ESCAPES: ReadonlyMap<string, string> = new Map([
+  ['b', '\b'],
+  ['f', '\f'],
   ['n', '\n'],
   ['t', '\t'],
   ['r', '\r'],
   ['"', '"'],
   ["'", "'"],
   ['\\', '\\'],
+  ['/', '/'],
 ]);
 
 /** The tokens of an expression, closed by one of kind `end`; throws ExpressionError. */

@@ -76,13 +76,24 @@ function firstError(error: unknown): string {
   return `${at === null ? '' : `${at.file}:${at.line}:${at.column + 1}: `}${first.text}`;
 }
 
-/** The files of the project that went into a bundle, as `./path`, sorted. */
+/**
+ * The files of the project that went into a bundle, as `./path`; a file stands behind those it
+ * imports, so that what defines a thing comes before what exports it again.
+ */
 function ownFiles(metafile: Metafile, folder: string): string[] {
-  return Object.keys(metafile.inputs)
+  const ordered = new Set<string>();
+  const begun = new Set<string>();
+  const visit = (name: string): void => {
+    if (begun.has(name)) return;
+    begun.add(name);
+    for (const { path } of metafile.inputs[name]?.imports ?? []) visit(path);
+    if (metafile.inputs[name] !== undefined) ordered.add(name);
+  };
+  for (const name of Object.keys(metafile.inputs).sort()) visit(name);
+  return [...ordered]
     .filter((name) => /\.[cm]?[jt]sx?$/.test(name))
     .map((name) => relative(folder, resolve(folder, name)).split(sep).join('/'))
-    .map((name) => (name.startsWith('.') ? name : `./${name}`))
-    .sort();
+    .map((name) => (name.startsWith('.') ? name : `./${name}`));
 }
 
 function execute(code: string, path: string): Readonly<Record<string, unknown>>[] {
@@ -103,8 +114,9 @@ function execute(code: string, path: string): Readonly<Record<string, unknown>>[
     ) => void;
     run(module.exports, require, module, path, dirname(path));
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
-    const message = `The file failed while it was loaded: ${text}`;
+    // what the file threw may be of another realm: instanceof does not hold there
+    const { message: said = String(error) } = (error ?? {}) as { readonly message?: string };
+    const message = `The file failed while it was loaded: ${said}`;
     throw new AppError('INVALID_PLAN', message, { cause: error });
   }
   return module.exports;

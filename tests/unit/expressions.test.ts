@@ -1,5 +1,9 @@
 import fc from 'fast-check';
+import { printExpression } from '../../dag/expression-text';
 import { evaluate, ExpressionError, parseExpression, referencesOf } from '../../dag/expressions';
+import type { BinaryOp, Expression } from '../../dag/expressions';
+
+const WORDS = new Set(['and', 'or', 'not', 'in', 'true', 'false', 'null']);
 
 function run(text: string, scope: Record<string, unknown> = {}): unknown {
   return evaluate(parseExpression(text), scope);
@@ -99,6 +103,74 @@ describe('expressions', () => {
       fc.property(fc.string({ maxLength: 60 }), (text) => {
         const column = columnOf(text);
         expect(column).not.toBe(-1);
+      }),
+      { numRuns: 2_000 },
+    );
+  });
+
+  it('refuses what has no finite result', () => {
+    expect(() => run('1 / 0')).toThrow('division by zero');
+    expect(() => run('1e308 * 10')).toThrow('no finite number');
+  });
+
+  it('reads escapes in texts and refuses unknown ones', () => {
+    expect(run('"a\\n\\"\\u0041"')).toBe('a\n"A');
+    expect(() => run('"\\x"')).toThrow('not an escape');
+  });
+
+  it('prints every tree so that parsing gives it back', () => {
+    const name = fc.stringMatching(/^[a-z_][a-z0-9_-]{0,5}$/).filter((text) => !WORDS.has(text));
+    const position = fc.nat({ max: 99 });
+    const path = fc
+      .tuple(
+        name,
+        fc.array(fc.oneof(name, position, fc.constantFrom('in', 'not')), { maxLength: 3 }),
+      )
+      .map(([first, rest]) => ({ kind: 'path' as const, parts: [first, ...rest] }));
+    const value = fc.oneof(
+      fc.double({ min: 0, noNaN: true, noDefaultInfinity: true }).map((n) => n + 0),
+      fc.string(),
+      fc.boolean(),
+      fc.constant(null),
+    );
+    const { tree } = fc.letrec<{ tree: Expression }>((tie) => ({
+      tree: fc.oneof(
+        { maxDepth: 4, withCrossShrink: true },
+        value.map((of) => ({ kind: 'literal' as const, value: of })),
+        path,
+        fc.array(tie('tree'), { maxLength: 3 }).map((items) => ({ kind: 'list' as const, items })),
+        fc.record({
+          kind: fc.constant('unary' as const),
+          op: fc.constantFrom('!', '-'),
+          of: tie('tree'),
+        }),
+        fc.record({
+          kind: fc.constant('binary' as const),
+          op: fc.constantFrom<BinaryOp>(
+            '||',
+            '&&',
+            '==',
+            '!=',
+            '<',
+            '<=',
+            '>',
+            '>=',
+            'in',
+            '+',
+            '-',
+            '*',
+            '/',
+          ),
+          left: tie('tree'),
+          right: tie('tree'),
+        }),
+      ),
+    }));
+    fc.assert(
+      fc.property(tree, (given) => {
+        const text = printExpression(given);
+        fc.pre(text.length <= 1_000); // longer ones are refused
+        expect(parseExpression(text)).toEqual(given);
       }),
       { numRuns: 2_000 },
     );

@@ -96,4 +96,56 @@ describe('ready queue', () => {
     queue.settle('n1', 'succeeded');
     expect(queue.take().map((n) => n.key)).toEqual(['n3']);
   });
+
+  it('skips by conditions as the sentences say, on random graphs', () => {
+    const chosen = fc.array(fc.nat({ max: 39 }), { maxLength: 8 });
+    fc.assert(
+      fc.property(anyGraph, chosen, (graph, indexes) => {
+        const unwanted = new Set(indexes.map((i) => `n${i}`));
+        const queue = new ReadyQueue(graph);
+        for (let taken = queue.take(); taken.length > 0; taken = queue.take()) {
+          for (const { key } of taken)
+            queue.settle(key, unwanted.has(key) ? 'skipped' : 'succeeded');
+        }
+        const ends = new Map<string, NodeEnd>();
+        for (const { key, needs } of graph.nodes) {
+          const onlySkipped =
+            needs.length > 0 && needs.every((need) => ends.get(need) === 'skipped');
+          ends.set(key, onlySkipped || unwanted.has(key) ? 'skipped' : 'succeeded');
+        }
+        expect(graph.nodes.map(({ key }) => [key, queue.endOf(key)])).toEqual([...ends]);
+      }),
+      { numRuns: 500 },
+    );
+  });
+
+  it('carries a failure through 250 layers of two, each needing both before it', () => {
+    const layered = Array.from({ length: 500 }, (_, i) =>
+      node(i, i < 2 ? [] : [i - (i % 2) - 2, i - (i % 2) - 1]),
+    );
+    const queue = new ReadyQueue(graphOf(layered));
+    expect(queue.take()).toHaveLength(2);
+    queue.settle('n0', 'failed');
+    expect(queue.settle('n1', 'succeeded')).toHaveLength(498);
+    expect(queue.done).toBe(true);
+  });
+
+  it('ends a node once: a second word counts only if it turns skipped into cancelled', () => {
+    const queue = new ReadyQueue(graphOf([node(0, []), node(1, [0]), node(2, [0, 1])]));
+    queue.take();
+    expect(queue.settle('n0', 'succeeded')).toEqual([]);
+    expect(queue.settle('n0', 'failed')).toEqual([]);
+    expect(queue.endOf('n0')).toBe('succeeded');
+    queue.take();
+    queue.settle('n1', 'failed');
+    expect(queue.endOf('n2')).toBe('skipped');
+    queue.settle('n2', 'cancelled');
+    expect(queue.endOf('n2')).toBe('cancelled');
+  });
+
+  it('does not start what was cancelled while it was ready', () => {
+    const queue = new ReadyQueue(graphOf([node(0, []), node(1, [])]));
+    queue.settle('n0', 'cancelled');
+    expect(queue.take().map(({ key }) => key)).toEqual(['n1']);
+  });
 });

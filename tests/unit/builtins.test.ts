@@ -1,0 +1,99 @@
+import fc from 'fast-check';
+import { bestOf } from '../../dag/builtins';
+import { expandGraph } from '../../dag/expand';
+import { resolveInputs, scopeFor } from '../../dag/scope';
+import type { Plan } from '../../schemas/plan';
+import { compileYaml } from '../../sdk/pipeline-yaml';
+
+const plan: Plan = compileYaml(`
+version: 1
+name: p
+params: { seeds: [7, 8, 9] }
+steps:
+  train:
+    foreach: { seed: params.seeds }
+    parallel: 2
+    run: "true"
+    outputs: { model: model, auc: value }
+  pick: { uses: builtin/best, inputs: { runs: steps.train.outputs }, with: { by: auc } }
+  show: { run: "true", inputs: { model: steps.pick.outputs.model, all: steps.train.outputs } }
+`);
+const graph = expandGraph(plan, { seeds: [7, 8, 9] });
+const trained = (artifact: string, auc: number) => ({
+  model: { artifact, kind: 'model' },
+  auc: { value: auc },
+});
+
+describe('builtin/best', () => {
+  it('chooses as sorting would, the first of equals, without what is no number', () => {
+    const scores = fc.array(fc.oneof(fc.integer({ min: 0, max: 5 }), fc.constant(null)), {
+      minLength: 1,
+    });
+    fc.assert(
+      fc.property(scores, fc.constantFrom('max', 'min'), (given, mode) => {
+        const runs = given.map((score, i) => ({ score, i, item: { seed: i } }));
+        const numbers = given.filter((score) => score !== null);
+        fc.pre(numbers.length > 0);
+        const [worst = 0] = numbers.sort((a, b) => (mode === 'max' ? b - a : a - b));
+        expect(bestOf(runs, { by: 'score', mode })['i']).toEqual({
+          value: runs.findIndex(({ score }) => score === worst),
+        });
+      }),
+    );
+  });
+
+  it('refuses a list without a number to compare', () => {
+    expect(() => bestOf([], { by: 'auc', mode: 'max' })).toThrow('at least one item');
+    expect(() => bestOf([{ auc: NaN }], { by: 'auc', mode: 'max' })).toThrow("under 'auc'");
+  });
+});
+
+describe('the scope of a step', () => {
+  it('gives a foreach as a list in the order of its items, whichever ended first', () => {
+    const outputs = { 'train[2]': trained('c', 3), 'train[0]': trained('a', 1) };
+    expect(scopeFor(graph, { item: undefined }, outputs)).toEqual({
+      params: { seeds: [7, 8, 9] },
+      item: {},
+      steps: {
+        train: {
+          outputs: [
+            { model: { artifact: 'a', kind: 'model' }, auc: 1, item: { seed: 7 } },
+            { model: { artifact: 'c', kind: 'model' }, auc: 3, item: { seed: 9 } },
+          ],
+        },
+      },
+    });
+  });
+
+  it('resolves inputs to values and references, through the outputs of best', () => {
+    const outputs = { 'train[0]': trained('a', 1), 'train[1]': trained('b', 2) };
+    const runs = resolveInputs(plan.steps[1] ?? {}, scopeFor(graph, { item: undefined }, outputs));
+    const pick = bestOf(runs['runs'], { by: 'auc', mode: 'max' });
+    expect(pick).toEqual({ ...trained('b', 2), item: { value: { seed: 8 } } });
+    const scope = scopeFor(graph, { item: undefined }, { ...outputs, pick });
+    expect(resolveInputs(plan.steps[2] ?? {}, scope)).toMatchObject({
+      model: { artifact: 'b', kind: 'model' },
+      all: [{ auc: 1 }, { auc: 2 }],
+    });
+  });
+
+  it('names the input whose source has no value', () => {
+    const scope = scopeFor(graph, { item: undefined }, {});
+    expect(() => resolveInputs(plan.steps[2] ?? {}, scope)).toThrow("input 'model'");
+  });
+
+  it('expands a foreach into a group, and everything behind it waits for all of its items', () => {
+    expect(graph.nodes.map(({ key, needs, group }) => ({ key, needs, group }))).toEqual([
+      ...[0, 1, 2].map((i) => ({
+        key: `train[${i}]`,
+        needs: [],
+        group: { name: 'train', parallel: 2 },
+      })),
+      { key: 'pick', needs: ['train[0]', 'train[1]', 'train[2]'], group: undefined },
+      { key: 'show', needs: ['pick', 'train[0]', 'train[1]', 'train[2]'], group: undefined },
+    ]);
+    expect(() => expandGraph(plan, { seeds: [] })).toThrow('no items');
+    expect(() => expandGraph(plan, { seeds: Array(1_025).fill(1) })).toThrow('at most 1024');
+    expect(() => expandGraph(plan, { seeds: Array(600).fill(1) })).toThrow('at most 500');
+  });
+});
