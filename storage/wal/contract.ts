@@ -34,7 +34,7 @@ export interface Wal {
 }
 export interface WalStats {
   readonly pendingBytes: number; // on disk, not checkpointed
-  readonly openRows: number;
+  readonly openBytes: number; // of them, not in a frozen block
   readonly blocksFrozen: number;
   readonly blocksStored: number;
 }

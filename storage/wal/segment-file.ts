@@ -35,7 +35,9 @@ export async function createSegment(
 
 /** A full disk may get space again; anything else means that the disk cannot be trusted. */
 export function storageError(cause: unknown): AppError {
-  const code = cause instanceof Error && 'code' in cause ? String(cause.code) : '';
+  // by structure: errors of node's own modules are no `Error` of a test's realm
+  const known = typeof cause === 'object' && cause !== null && 'code' in cause;
+  const code = known ? String(cause.code) : '';
   if (FULL.has(code)) {
     return new AppError('STORAGE_FULL', 'The disk of the write-ahead log is full.', { cause });
   }

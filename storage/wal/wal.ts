@@ -133,9 +133,9 @@ class FileWal implements Wal {
   }
 
   stats(): WalStats {
-    const { rows } = this.#open;
+    const openBytes = this.#size - this.#open.from;
     const blocks = { blocksFrozen: this.#frozen, blocksStored: this.#stored };
-    return { pendingBytes: this.#pendingBytes(), openRows: rows, ...blocks };
+    return { pendingBytes: this.#pendingBytes(), openBytes, ...blocks };
   }
 
   async close(): Promise<void> {

@@ -1,0 +1,93 @@
+import type { MetricBatch, MetricPoint } from '../../schemas/metrics';
+import type { ClickHouse } from './client';
+
+const COLUMNS = ['project_id', 'run_id', 'key', 'step', 'timestamp_ms', 'value', 'attempt'];
+// equal points that no merge has collapsed yet are one point
+const SELECT_HISTORY = `
+SELECT timestamp_ms AS timestampMs, step, value, toString(value_order) AS valueOrder
+FROM metrics
+WHERE project_id = {projectId:String} AND run_id = {runId:UUID} AND key = {key:String}
+  AND ({first:Bool} OR (timestamp_ms, step, value_order)
+    > ({timestampMs:Int64}, {step:Int64}, {valueOrder:UInt64}))
+ORDER BY timestamp_ms, step, value_order
+LIMIT 1 BY timestamp_ms, step, value_order
+LIMIT {limit:UInt32}`;
+
+/** A point of a known series; `valueOrder` (a UInt64 as text) sorts like the value, NaN last. */
+export interface HistoryPoint {
+  readonly timestampMs: number;
+  readonly step: number;
+  readonly value: number;
+  readonly valueOrder: string;
+}
+/** Where a page of a history begins: behind this point. */
+export type HistoryCursor = Omit<HistoryPoint, 'value'>;
+export interface FindHistory {
+  readonly projectId: string;
+  readonly runId: string;
+  readonly key: string;
+  readonly after: HistoryCursor | undefined;
+  readonly limit: number;
+}
+
+/** Stores batches in one insert; the same token with the same batches again changes nothing. */
+export async function insertMetrics(
+  clickhouse: ClickHouse,
+  batches: readonly MetricBatch[],
+  token: string,
+): Promise<void> {
+  const body = Buffer.from(batches.map(linesOf).join(''));
+  await clickhouse.insert({ table: 'metrics', columns: COLUMNS, body, token });
+}
+
+/** A page of a series by timestamp, step, value; a point that was sent twice comes once. */
+export async function selectHistory(
+  clickhouse: ClickHouse,
+  find: FindHistory,
+): Promise<HistoryPoint[]> {
+  type Row = Omit<HistoryPoint, 'value'> & { readonly value: number | string };
+  const { projectId, runId, key, after, limit } = find;
+  const rows = await clickhouse.query<Row>(SELECT_HISTORY, {
+    ...{ projectId, runId, key, limit, first: after === undefined },
+    timestampMs: after?.timestampMs ?? 0,
+    step: after?.step ?? 0,
+    valueOrder: after?.valueOrder ?? '0',
+  });
+  return rows.map((row) => ({
+    timestampMs: Number(row.timestampMs),
+    step: Number(row.step),
+    value: readDouble(row.value),
+    valueOrder: row.valueOrder,
+  }));
+}
+
+function linesOf(batch: MetricBatch): string {
+  const head = `${escape(batch.projectId)}\t${batch.runId}\t`;
+  const tail = `\t${batch.attempt}\n`;
+  return batch.points.map((point) => head + pointOf(point) + tail).join('');
+}
+function pointOf(point: MetricPoint): string {
+  return `${escape(point.key)}\t${point.step}\t${point.timestampMs}\t${writeDouble(point.value)}`;
+}
+/** TabSeparated: a backslash, tab or line end inside a value would begin something else. */
+function escape(text: string): string {
+  if (!/[\\\t\n\r\0]/.test(text)) return text;
+  return text
+    .replaceAll('\\', '\\\\')
+    .replaceAll('\t', '\\t')
+    .replaceAll('\n', '\\n')
+    .replaceAll('\r', '\\r')
+    .replaceAll('\0', '\\0');
+}
+/** `Infinity` is not what ClickHouse calls it, and the text of -0 has lost its sign. */
+function writeDouble(value: number): string {
+  if (Number.isNaN(value)) return 'nan';
+  if (value === Infinity) return 'inf';
+  if (value === -Infinity) return '-inf';
+  return Object.is(value, -0) ? '-0' : String(value);
+}
+function readDouble(value: number | string): number {
+  if (value === 'nan' || value === '-nan') return NaN;
+  if (value === 'inf') return Infinity;
+  return value === '-inf' ? -Infinity : Number(value);
+}
