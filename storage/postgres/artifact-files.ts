@@ -12,12 +12,12 @@ const SELECT = `
 // text_pattern_ops: a prefix is a range of the index. Folded here: a folder is one row, however
 // many files it holds
 const SELECT_FOLDER = `
-  SELECT split_part(substr(path, $4), '/', 1) AS name,
+  SELECT split_part(substr(path, $4), '/', 1) COLLATE "C" AS name,
     strpos(substr(path, $4), '/') > 0 AS "isFolder",
     CASE WHEN strpos(substr(path, $4), '/') > 0 THEN 0 ELSE max(size_bytes) END AS "sizeBytes"
   FROM artifact_files
   WHERE project_id = $1 AND path ~>=~ $2 AND path ~<~ $3
-  GROUP BY name, "isFolder" ORDER BY name COLLATE "C" LIMIT $5`;
+  GROUP BY name, "isFolder" ORDER BY name LIMIT $5`;
 const SELECT_CLASH = `
   SELECT path FROM artifact_files
   WHERE project_id = $1 AND (path = ANY($2) OR (path ~>=~ $3 AND path ~<~ $4)) LIMIT 1`;

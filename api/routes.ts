@@ -1,0 +1,69 @@
+import type { FastifyInstance } from 'fastify';
+import { findEngineVersion } from '../storage/clickhouse/status';
+import { objectKey } from '../storage/objects/keys';
+import { findServerVersion } from '../storage/postgres/status';
+import { getRun } from '../tracker/runs';
+import { createToken } from './auth/tokens';
+import type { Parts } from './parts';
+import { registerMlflowArtifacts } from './routes/mlflow/artifacts';
+import { registerMlflowExperiments } from './routes/mlflow/experiments';
+import { registerMlflowMetrics } from './routes/mlflow/metrics';
+import { registerMlflowModelVersions } from './routes/mlflow/model-versions';
+import { registerMlflowRegisteredModels } from './routes/mlflow/registered-models';
+import { registerMlflowRuns } from './routes/mlflow/runs';
+import { registerMlflowServer } from './routes/mlflow/server';
+import { registerArtifacts } from './routes/v1/artifacts';
+import { registerAttempts } from './routes/v1/attempts';
+import { registerModels } from './routes/v1/models';
+import { registerObjects } from './routes/v1/objects';
+import { registerPipelineRuns } from './routes/v1/pipeline-runs';
+import { registerStatus, type PartCheck } from './routes/v1/status';
+
+const VERSION = '0.1.0';
+/** An object that nobody has: asking for it shows that the store answers. */
+const NO_OBJECT = objectKey('default', '0'.repeat(64));
+
+/** Mounts every route of the api: the whole surface, in one list. */
+export function registerRoutes(app: FastifyInstance, parts: Parts): void {
+  const registry = { ...parts, changeAlias: parts.starter.changeAlias, runArtifactUri };
+  registerMlflowServer(app);
+  registerMlflowExperiments(app, parts);
+  registerMlflowRuns(app, parts);
+  registerMlflowMetrics(app, parts);
+  registerMlflowArtifacts(app, parts);
+  registerMlflowRegisteredModels(app, registry);
+  registerMlflowModelVersions(app, registry);
+  registerModels(app, registry);
+  registerArtifacts(app, parts);
+  registerObjects(app, parts);
+  registerPipelineRuns(app, parts);
+  registerAttempts(app, { ...parts, createToken });
+  registerStatus(app, { version: VERSION, parts: checksOf(parts) });
+
+  async function runArtifactUri(key: {
+    readonly projectId: string;
+    readonly runId: string;
+  }): Promise<string> {
+    const { run } = await getRun(parts, key);
+    return run.artifactUri;
+  }
+}
+
+function checksOf(parts: Parts): Readonly<Record<string, PartCheck>> {
+  return {
+    postgres: async () => `version ${await findServerVersion(parts.postgres)}`,
+    clickhouse: async () => {
+      const version = await findEngineVersion(parts.clickhouse);
+      await parts.metrics.settle(); // every acknowledged point can be read
+      return `version ${version}`;
+    },
+    objects: async () => {
+      await parts.objects.head(NO_OBJECT);
+      return 'answers';
+    },
+    temporal: async () => {
+      await parts.starter.ping();
+      return 'answers';
+    },
+  };
+}
