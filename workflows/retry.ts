@@ -34,6 +34,9 @@ const CLASSES: readonly string[] = [...INFRASTRUCTURE, 'crash', 'oom', 'timeout'
 /** Failures that the SDK makes of a worker that shuts down or an operator who stops an attempt. */
 const INTERRUPTIONS: readonly string[] = ['WorkerShutdown', 'ActivityPause', 'ActivityReset'];
 
+/** Refusals that concern the node or the moment, not the step: another node may well run it. */
+const NODE_REFUSED: readonly string[] = ['UNAUTHENTICATED', 'PERMISSION_DENIED', 'RATE_LIMITED'];
+
 /** True for failures that the step itself did not cause. */
 export function isInfrastructure(failureClass: FailureClass): boolean {
   return INFRASTRUCTURE.includes(failureClass);
@@ -56,6 +59,7 @@ function classOf(cause: unknown): FailureClass {
   const type = cause.type ?? '';
   if (CLASSES.includes(type)) return type as FailureClass;
   if (INTERRUPTIONS.includes(type)) return 'preempted';
+  if (NODE_REFUSED.includes(type)) return 'node-lost';
   // the api refused the step (a code of errors/codes.ts): it will do so again
   if (/^[A-Z][A-Z_]+$/.test(type) && cause.nonRetryable === true) return 'data';
   return 'node-lost';
