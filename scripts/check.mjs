@@ -3,7 +3,18 @@ import { spawn } from 'node:child_process';
 
 const CHECKS = [
   ['types', ['tsc', '--noEmit', '-p', '.']],
-  ['lint', ['eslint', '.', '--max-warnings', '0', '--cache', '--cache-location', 'node_modules/.cache/eslint/']],
+  [
+    'lint',
+    [
+      'eslint',
+      '.',
+      '--max-warnings',
+      '0',
+      '--cache',
+      '--cache-location',
+      'node_modules/.cache/eslint/',
+    ],
+  ],
   ['format', ['prettier', '--check', '.', '--log-level', 'warn', '--cache']],
   ['boundaries', ['depcruise', '--config', '.dependency-cruiser.cjs', '--output-type', 'err', '.']],
   ['dead code', ['knip', '--no-progress']],
@@ -14,7 +25,9 @@ const AT_ONCE = 2; // more than the cores makes each slower without ending earli
 function run([name, [bin, ...args]]) {
   return new Promise((resolve) => {
     const started = Date.now();
-    const child = spawn('npx', ['--no-install', bin, ...args], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn('npx', ['--no-install', bin, ...args], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
     let text = '';
     child.stdout.on('data', (chunk) => (text += chunk));
     child.stderr.on('data', (chunk) => (text += chunk));

