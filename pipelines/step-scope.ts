@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { expandGraph } from '../dag/expand';
-import { evaluate, ExpressionError, parseExpression } from '../dag/expressions';
-import { scopeFor } from '../dag/scope';
+import { ExpressionError } from '../dag/expressions';
+import { resolveInputs, scopeFor } from '../dag/scope';
 import { renderArgv, renderText, renderValue } from '../dag/template';
 import { AppError, found } from '../errors/app-error';
 import type { PipelineRun } from '../schemas/pipeline-runs';
@@ -44,7 +44,7 @@ function render(
   spec: StepSpec,
   scope: Readonly<Record<string, unknown>>,
 ): Omit<RenderedStep, 'run'> {
-  const inputs = mapValues(spec.inputs ?? {}, (text) => evaluate(parseExpression(text), scope));
+  const inputs = resolveInputs(spec, scope);
   // the path of an input is known on the node only: it is left as a variable of the environment
   const paths = mapValues(inputs, (_, name) => ({ path: `{{anneal-input:${name}}}` }));
   const inside = { ...scope, inputs: paths };

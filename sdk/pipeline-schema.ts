@@ -1,0 +1,69 @@
+import { z } from 'zod';
+import { FailureClass, ParamSpec, PLAN_LIMITS } from '../schemas/plan';
+
+/**
+ * The shape of a pipeline file for editors: names, types and choices. What only the compiler can tell
+ * (references, kinds, circles) is not in it; everything that the compiler takes fits it.
+ */
+const Duration = z
+  .string()
+  .regex(/^\d+(\.\d+)?(s|m|h|d)$/)
+  .describe('A duration: 90s, 10m, 6h, 7d.');
+const Expression = z
+  .string()
+  .describe('An expression: params.lr, item.seed, steps.NAME.outputs.X.');
+const Texts = z.record(z.string(), z.union([z.string(), z.number()]));
+const Pool = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/);
+const Retry = z.strictObject({
+  max: z.number().int().min(0).max(100).optional(),
+  on: z.array(FailureClass).optional(),
+});
+const Kind = z.enum(['model', 'dataset', 'file', 'value']);
+const Output = z.union([
+  Kind,
+  z.strictObject({ type: Kind, path: z.string().optional() }),
+  z.strictObject({ metric: z.string(), pick: z.enum(['last', 'min', 'max']).optional() }),
+]);
+const Param = z.union([z.string(), z.number(), z.boolean(), z.array(z.json()), ParamSpec]);
+
+const Common = {
+  pool: Pool.optional().describe('Which workers take the step; cpu unless told.'),
+  timeout: Duration.optional(),
+  retry: Retry.optional(),
+  env: Texts.optional().describe('Environment variables; may hold ${{ … }}.'),
+};
+
+const Step = z.strictObject({
+  run: z.string().optional().describe('A command line; values of ${{ … }} stay one argument.'),
+  argv: z.array(z.string()).optional().describe('A program and its arguments; no shell.'),
+  uses: z.string().optional().describe('./file.ts#export, builtin/best or builtin/register-model.'),
+  with: z.record(z.string(), z.json()).optional(),
+  inputs: z.record(z.string(), z.union([Expression, z.number()])).optional(),
+  outputs: z.record(z.string(), Output).optional(),
+  if: Expression.optional(),
+  foreach: z.record(z.string(), Expression).optional(),
+  parallel: z.number().int().min(1).max(PLAN_LIMITS.foreachItemsMax).optional(),
+  after: z.array(z.string()).optional(),
+  resources: z.strictObject({ pool: Pool.optional() }).optional(),
+  checkpoint: z
+    .strictObject({ keep: z.number().int().min(1).max(100).optional(), grace: Duration.optional() })
+    .optional(),
+  ...Common,
+});
+
+/** A pipeline file as the compiler takes it, before names and references are checked. */
+export const PipelineFile = z.strictObject({
+  version: z.literal(1),
+  name: z.string(),
+  params: z.record(z.string(), Param).optional(),
+  defaults: z.strictObject(Common).optional(),
+  steps: z.record(z.string().regex(/^[a-z][a-z0-9_-]*$/), Step),
+});
+
+/** JSON Schema (2020-12) of a pipeline file. */
+export function pipelineJsonSchema(): object {
+  return {
+    ...z.toJSONSchema(PipelineFile, { target: 'draft-2020-12', io: 'input', reused: 'ref' }),
+    title: 'Anneal pipeline',
+  };
+}

@@ -1,0 +1,52 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { parse } from 'yaml';
+import { renderPipelineSchema } from '../../scripts/pipeline-schema';
+import { compileYaml } from '../../sdk/pipeline-yaml';
+import { PipelineFile } from '../../sdk/pipeline-schema';
+
+const root = join(__dirname, '../..');
+const everyKey = `
+version: 1
+name: p
+params: { a: 1, b: { type: list, default: [x] } }
+defaults: { retry: { max: 1 }, timeout: 2h, pool: cpu, env: { A: 1 } }
+steps:
+  one: { argv: [x], outputs: { m: { type: model, path: o }, l: { metric: l }, v: value }, after: [two] }
+  two:
+    run: x
+    foreach: { i: params.b }
+    parallel: 2
+    resources: { pool: gpu }
+    checkpoint: { keep: 3, grace: 60s }
+    if: params.a > 0
+  three: { uses: ./a.ts#b, with: { k: [1, null] }, inputs: { m: steps.one.outputs.m } }
+`;
+
+describe('docs/pipeline.schema.json', () => {
+  it('is what scripts/pipeline-schema.ts writes', () => {
+    const path = join(root, 'docs/pipeline.schema.json');
+    expect(readFileSync(path, 'utf8')).toBe(renderPipelineSchema());
+  });
+
+  it.each([
+    ['every key of the language', everyKey],
+    ['the example', readFileSync(join(root, 'examples/01-digits/pipeline.yaml'), 'utf8')],
+  ])('takes %s, as the compiler does', (_what, text) => {
+    expect(() => compileYaml(text)).not.toThrow();
+    expect(PipelineFile.safeParse(parse(text))).toMatchObject({ success: true });
+  });
+
+  it.each([
+    ['an unknown key', 'steps: { a: { run: x, tiemout: 1h } }'],
+    ['a bad duration', 'steps: { a: { run: x, timeout: soon } }'],
+    ['a bad class', 'steps: { a: { run: x, retry: { on: [crsh] } } }'],
+    ['a bad kind', 'steps: { a: { run: x, outputs: { m: modle } } }'],
+    ['a bad step name', 'steps: { A: { run: x } }'],
+    ['a bad default', 'defaults: { argv: [x] }\nsteps: { a: { run: x } }'],
+  ])('refuses %s, as the compiler does', (_what, rest) => {
+    const text = `version: 1\nname: p\n${rest}\n`;
+    expect(() => compileYaml(text)).toThrow();
+    expect(PipelineFile.safeParse(parse(text)).success).toBe(false);
+  });
+});
