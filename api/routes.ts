@@ -1,4 +1,5 @@
 import type { FastifyInstance } from 'fastify';
+import type { SubmitAliasChange } from '../registry/model-aliases';
 import { findEngineVersion } from '../storage/clickhouse/status';
 import { objectKey } from '../storage/objects/keys';
 import { findServerVersion } from '../storage/postgres/status';
@@ -25,7 +26,10 @@ const NO_OBJECT = objectKey('default', '0'.repeat(64));
 
 /** Mounts every route of the api: the whole surface, in one list. */
 export function registerRoutes(app: FastifyInstance, parts: Parts): void {
-  const registry = { ...parts, changeAlias: parts.starter.changeAlias, runArtifactUri };
+  const { starter } = parts;
+  const changeAlias: SubmitAliasChange = (projectId, model, change) =>
+    starter.changeAlias(projectId, model, change);
+  const registry = { ...parts, changeAlias, runArtifactUri };
   registerMlflowServer(app);
   registerMlflowExperiments(app, parts);
   registerMlflowRuns(app, parts);

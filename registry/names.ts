@@ -12,7 +12,6 @@ export function assertModelName(name: string): void {
     `Model names have at most ${nameCharsMax} characters.`,
   );
   const message = `Invalid model name: '${name}'. Names hold neither '/' nor ':' nor control characters.`;
-  // eslint-disable-next-line no-control-regex
   requireArgument(!/[/:\u0000-\u001f\u007f]/.test(name), message);
 }
 

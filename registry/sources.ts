@@ -19,7 +19,6 @@ export function assertSource(source: string): void {
   );
   const decoded = decodeFully(source);
   requireArgument(decoded !== undefined, 'Invalid model version source: it is encoded too often.');
-  // eslint-disable-next-line no-control-regex
   const hasControl = /[\u0000-\u001f\u007f]/.test(decoded);
   const climbs = decoded.split(/[/\\;?#:]/).some((segment) => segment.trim() === '..');
   const message = "Invalid model version source: it holds '..' or control characters.";

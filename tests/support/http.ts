@@ -3,12 +3,16 @@ import { request } from 'node:http';
 export interface HttpCall {
   readonly method?: string;
   readonly headers?: Readonly<Record<string, string>>;
-  readonly body?: string;
+  readonly body?: string | Buffer;
+  /** Sent as it stands, instead of the URL's own path, which every URL parser tidies up. */
+  readonly path?: string;
 }
 export interface HttpReply {
   readonly status: number;
   readonly headers: Readonly<Record<string, string | string[] | undefined>>;
   readonly text: string;
+  /** The body, read as what the test expects it to be. */
+  // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
   json<T>(): T;
 }
 
@@ -25,7 +29,9 @@ export function callHttp(url: string, call: HttpCall = {}): Promise<HttpReply> {
       reply.on('end', () => {
         const text = Buffer.concat(chunks).toString('utf8');
         const { statusCode: status = 0, headers } = reply;
-        resolve({ status, headers, text, json: <T>() => JSON.parse(text) as T });
+        // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
+        const json = <T>(): T => JSON.parse(text) as T;
+        resolve({ status, headers, text, json });
       });
     });
     outgoing.on('error', reject);

@@ -13,7 +13,7 @@ describe('tokens', () => {
   it('ends in the CRC-32 of the rest, in base 62', () => {
     const { text } = createToken('user');
     const digits = '0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz';
-    const sum = [...text.slice(-6)].reduce((n, digit) => n * 62 + digits.indexOf(digit), 0);
+    const sum = Array.from(text.slice(-6)).reduce((n, digit) => n * 62 + digits.indexOf(digit), 0);
     expect(sum).toBe(crc32(text.slice(0, -7)));
   });
 
