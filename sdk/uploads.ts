@@ -1,10 +1,12 @@
 import { createHash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { open, readdir, stat } from 'node:fs/promises';
+import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { AppError } from '../errors/app-error';
 import type { Manifest, UploadPlan } from '../schemas/artifacts';
+import { reach } from './http';
 import type { Http } from './http';
 
 /** A file on this machine with its digest. */
@@ -53,33 +55,52 @@ async function filesBelow(root: string, folder: string): Promise<string[]> {
 export async function uploadFiles(http: Http, files: readonly LocalFile[]): Promise<Manifest> {
   const manifest = files.map(({ path, digest, sizeBytes }) => ({ path, digest, sizeBytes }));
   const objects = manifest.map(({ digest, sizeBytes }) => ({ digest, sizeBytes }));
-  const { uploads } = await http.post<UploadPlan>('/api/v1/objects/plan', { objects });
   const byDigest = new Map(files.map((file) => [file.digest, file]));
-  const waiting = [...uploads];
-  const drain = async (): Promise<void> => {
-    for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
-      const local = byDigest.get(next.digest);
-      if (local !== undefined) await uploadFile(local, next);
-    }
-  };
-  await Promise.all(Array.from({ length: UPLOADS_AT_ONCE }, drain));
+  const done = new Set<string>();
+  await http.repeat(async () => {
+    // planned anew each time: URLs live for 15 minutes only
+    const missing = objects.filter(({ digest }) => !done.has(digest));
+    const { uploads } = await http.post<UploadPlan>('/api/v1/objects/plan', { objects: missing });
+    const waiting = [...uploads];
+    const drain = async (): Promise<void> => {
+      for (let next = waiting.shift(); next !== undefined; next = waiting.shift()) {
+        const local = byDigest.get(next.digest);
+        if (local !== undefined) await uploadFile(local, next);
+        done.add(next.digest);
+      }
+    };
+    const ends = await Promise.allSettled(Array.from({ length: UPLOADS_AT_ONCE }, drain));
+    for (const end of ends) if (end.status === 'rejected') throw end.reason;
+  });
   return manifest;
 }
 
 async function uploadFile(local: LocalFile, upload: UploadPlan['uploads'][0]): Promise<void> {
-  const handle = await open(local.file);
+  const isSame = (await stat(local.file).catch(() => undefined))?.size === local.sizeBytes;
+  if (!isSame) {
+    const message = `${local.path} was changed or removed before it was uploaded.`;
+    throw new AppError('CHECKSUM_MISMATCH', message);
+  }
+  const stream = createReadStream(local.file);
+  stream.on('error', () => undefined); // fetch hears of it as well
   try {
-    const response = await fetch(upload.url, {
+    const { isOk, status, text } = await reach(upload.url, {
       method: 'PUT',
       headers: { ...upload.headers, 'content-length': String(local.sizeBytes) },
-      body: handle.readableWebStream() as ReadableStream,
+      body: Readable.toWeb(stream) as ReadableStream,
       duplex: 'half',
     } as RequestInit);
-    if (response.ok) return;
-    const text = (await response.text()).slice(0, 300);
-    const message = `The upload of ${local.path} was refused (${response.status}): ${text}`;
-    throw new AppError(response.status === 507 ? 'STORAGE_FULL' : 'CHECKSUM_MISMATCH', message);
+    if (!isOk) throw refusal(local, { status, text });
   } finally {
-    await handle.close().catch(() => undefined);
+    stream.destroy();
   }
+}
+
+/** 403 means that the URL has expired, which a new one cures. */
+function refusal(local: LocalFile, answer: { status: number; text: string }): AppError {
+  const { status, text } = answer;
+  const message = `The upload of ${local.path} was refused (${status}): ${text.slice(0, 300)}`;
+  if (status === 507) return new AppError('STORAGE_FULL', message);
+  const mayPass = status === 403 || status === 429 || status >= 500;
+  return new AppError(mayPass ? 'DEPENDENCY_UNAVAILABLE' : 'CHECKSUM_MISMATCH', message);
 }
