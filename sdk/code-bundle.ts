@@ -42,7 +42,12 @@ export async function packCode(folder: string): Promise<PackedCode> {
     files.sort(),
   );
   await pipeline(archive as unknown as NodeJS.ReadableStream, createWriteStream(target));
-  return { file: target, digest: await hashFile(target), sizeBytes: statSync(target).size, warnings };
+  return {
+    file: target,
+    digest: await hashFile(target),
+    sizeBytes: statSync(target).size,
+    warnings,
+  };
 }
 
 function checkSize(folder: string, files: readonly string[]): void {

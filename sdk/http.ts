@@ -8,45 +8,66 @@ export interface Http {
   get<T>(path: string): Promise<T>;
   post<T>(path: string, body: unknown): Promise<T>;
   put<T>(path: string, body: unknown): Promise<T>;
+  /** Repeats any work as patiently as a call; the work must tolerate it. */
+  repeat<T>(work: () => Promise<T>): Promise<T>;
 }
 export interface HttpOptions {
   readonly baseUrl: string;
   readonly token?: string;
   /** How often a call that may help to repeat is repeated; 4 unless told. */
   readonly retries?: number;
+  /** Repeats until so much time has passed, instead of `retries`; asked again before each. */
+  readonly patienceMs?: () => number;
 }
 /** Longer than any answer of the api takes; a hanging connection must not hold a step for ever. */
 const TIMEOUT_MS = 60_000;
 /** With full jitter (Brooker, AWS 2015): 0–0.25 s, 0–0.5 s, 0–1 s, 0–2 s, … at most 5 s. */
 const BACKOFF_FIRST_MS = 250;
 const BACKOFF_MOST_MS = 5_000;
+const RETRIES = 4;
 
 /** Opens nothing: each call is a request. Errors of the api come back as AppError. */
 export function createHttp(options: HttpOptions): Http {
   const baseUrl = options.baseUrl.replace(/\/+$/, '');
-  const call = async <T>(method: string, path: string, body?: unknown): Promise<T> => {
-    const retries = options.retries ?? 4;
-    for (let attempt = 0; ; attempt += 1) {
-      try {
-        return (await send({ method, url: `${baseUrl}${path}`, body, token: options.token })) as T;
-      } catch (error) {
-        if (attempt >= retries || !mayHelpToRepeat(error)) throw error;
-        await sleep(Math.random() * Math.min(BACKOFF_FIRST_MS * 2 ** attempt, BACKOFF_MOST_MS));
-      }
-    }
-  };
+  const repeat = createRepeat(options);
+  const call = <T>(method: string, path: string, body?: unknown): Promise<T> =>
+    repeat(() => send({ method, url: `${baseUrl}${path}`, body, token: options.token }) as never);
   return {
     baseUrl,
     get: (path) => call('GET', path),
     post: (path, body) => call('POST', path, body),
     put: (path, body) => call('PUT', path, body),
+    repeat,
+  };
+}
+
+function createRepeat({ retries = RETRIES, patienceMs }: HttpOptions): Http['repeat'] {
+  return async (work) => {
+    const startMs = performance.now();
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        return await work();
+      } catch (error) {
+        const isOver =
+          patienceMs === undefined
+            ? attempt >= retries
+            : performance.now() - startMs >= patienceMs();
+        if (isOver || !mayHelpToRepeat(error)) throw error;
+        await sleep(Math.random() * Math.min(BACKOFF_FIRST_MS * 2 ** attempt, BACKOFF_MOST_MS));
+      }
+    }
   };
 }
 
 /** Every write of ours tolerates a replay, so only the kind of failure decides. */
 function mayHelpToRepeat(error: unknown): boolean {
   if (!isAppError(error)) return false;
-  return ['DEPENDENCY_UNAVAILABLE', 'STORAGE_FAILED', 'RATE_LIMITED', 'TEMPORAL_UNAVAILABLE'].includes(error.code);
+  return [
+    'DEPENDENCY_UNAVAILABLE',
+    'STORAGE_FAILED',
+    'RATE_LIMITED',
+    'TEMPORAL_UNAVAILABLE',
+  ].includes(error.code);
 }
 
 interface Request {
@@ -60,21 +81,25 @@ async function send({ method, url, body, token }: Request): Promise<unknown> {
   const headers: Record<string, string> = { accept: 'application/json' };
   if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
   if (body !== undefined) headers['content-type'] = 'application/json';
-  const response = await reach(url, {
+  const { status, isOk, text } = await reach(url, {
     method,
     headers,
     signal: AbortSignal.timeout(TIMEOUT_MS),
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
-  const text = await response.text();
   const answer = parse(text);
-  if (response.ok) return answer;
-  throw errorOf(response.status, answer);
+  if (isOk) return answer;
+  throw errorOf(status, answer);
 }
 
-async function reach(url: string, init: RequestInit): Promise<Response> {
+/** Sends a request and reads the answer; DEPENDENCY_UNAVAILABLE if the connection fails. */
+export async function reach(
+  url: string,
+  init: RequestInit,
+): Promise<{ readonly status: number; readonly isOk: boolean; readonly text: string }> {
   try {
-    return await fetch(url, init);
+    const response = await fetch(url, init);
+    return { status: response.status, isOk: response.ok, text: await response.text() };
   } catch (cause) {
     const { origin } = new URL(url);
     const message = `Nothing answers at ${origin}. Is 'anneal dev' or the api running?`;
@@ -107,6 +132,7 @@ function errorOf(status: number, answer: unknown): AppError {
   if (body.error_code === 'RESOURCE_CONFLICT') return new AppError('ATTEMPT_SUPERSEDED', message);
   if (status === 404) return new AppError('NOT_FOUND', message);
   if (status === 401) return new AppError('UNAUTHENTICATED', message);
+  if (status === 429) return new AppError('RATE_LIMITED', message);
   if (status >= 500) return new AppError('DEPENDENCY_UNAVAILABLE', message);
   return new AppError('INVALID_ARGUMENT', message);
 }
