@@ -1,0 +1,143 @@
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { createServer, type AddressInfo } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { ReadyStack } from '../../dev/main';
+import { buildOnce, eventually, isRunning, startDev, type DevProcess } from '../support/dev-stack';
+
+const PARTS = ['postgres', 'temporal', 'api', 'control', 'step'] as const;
+let dataDir: string;
+let dev: DevProcess;
+let stack: ReadyStack;
+
+jest.setTimeout(120_000);
+beforeAll(async () => {
+  buildOnce();
+  dataDir = mkdtempSync(join(tmpdir(), 'anneal-e2e-dev-'));
+  dev = startDev(['--data', dataDir, '--port', '0']);
+  stack = await dev.ready;
+});
+afterAll(async () => {
+  dev.child.kill('SIGTERM');
+  await dev.ended;
+  rmSync(dataDir, { recursive: true, force: true });
+});
+
+async function post(path: string, body: unknown): Promise<Record<string, unknown>> {
+  const response = await fetch(`${stack.api}${path}`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify(body),
+  });
+  expect(response.status).toBe(200);
+  return (await response.json()) as Record<string, unknown>;
+}
+
+async function createRun(): Promise<string> {
+  const answer = await post('/api/2.0/mlflow/runs/create', { experiment_id: '0', start_time: 1 });
+  return (answer as { run: { info: { run_id: string } } }).run.info.run_id;
+}
+
+async function canRead(runId: string): Promise<boolean> {
+  const url = `${stack.api}/api/2.0/mlflow/runs/get?run_id=${runId}`;
+  return fetch(url).then(
+    (response) => response.ok,
+    () => false,
+  );
+}
+
+function environmentOf(pid: number): string[] {
+  return readFileSync(`/proc/${pid}/environ`, 'utf8').split('\0');
+}
+
+describe('anneal dev', () => {
+  it('starts every part and says where they are', async () => {
+    expect(Object.keys(stack.pids).sort()).toEqual([...PARTS, 'supervisor'].sort());
+    expect(Object.values(stack.pids).filter(isRunning)).toHaveLength(6);
+    expect((await fetch(`${stack.api}/health`)).status).toBe(200);
+    expect((await fetch(stack.temporalUi)).status).toBe(200);
+    const [, port] = stack.temporal.split(':');
+    expect(JSON.parse(readFileSync(join(dataDir, 'ports.json'), 'utf8'))).toMatchObject({
+      temporal: Number(port),
+    });
+  });
+
+  it('keeps its secrets for the owner and away from the step worker', () => {
+    expect(statSync(join(dataDir, 'secrets.json')).mode & 0o777).toBe(0o600);
+    const names = environmentOf(stack.pids['step'] ?? 0).map((entry) => entry.split('=')[0]);
+    expect(names).toContain('ANNEAL_NODE_TOKEN');
+    const forbidden = /^(DATABASE_URL|CLICKHOUSE_URL|S3_.*|ANNEAL_SIGNING_KEY|ANNEAL_ADMIN_TOKEN)$/;
+    expect(names.filter((name) => forbidden.test(name ?? ''))).toEqual([]);
+  });
+
+  it('refuses a second one on the same folder', async () => {
+    const second = startDev(['--data', dataDir, '--port', '0']);
+    expect(await second.ended).toMatchObject({ code: 7 });
+    expect(second.stderr()).toContain(`process ${stack.pids['supervisor'] ?? 0}`);
+    expect(isRunning(stack.pids['api'] ?? 0)).toBe(true);
+  });
+
+  it.each(PARTS)('brings %s back after SIGKILL and loses nothing', async (part) => {
+    const runId = await createRun();
+    const seen = dev.stderr().length;
+    process.kill(stack.pids[part] ?? 0, 'SIGKILL');
+    await eventually(`${part} is back`, () =>
+      dev.stderr().slice(seen).includes(`${part} ready again`),
+    );
+    await eventually('the run is readable', () => canRead(runId));
+    expect(
+      dev
+        .stderr()
+        .slice(seen)
+        .match(/ended \(/g),
+    ).toHaveLength(1); // nobody else went down
+  });
+
+  it('ends what a killed supervisor left, and starts again with all that was kept', async () => {
+    const runId = await createRun();
+    const children = JSON.parse(readFileSync(join(dataDir, 'children.json'), 'utf8')) as {
+      pid: number;
+    }[];
+    expect(children).toHaveLength(PARTS.length);
+    dev.child.kill('SIGKILL');
+    await dev.ended;
+    const { api } = stack;
+    dev = startDev(['--data', dataDir, '--port', '0']);
+    stack = await dev.ready;
+    expect(children.filter(({ pid }) => isRunning(pid))).toEqual([]);
+    expect(stack.api).toBe(api);
+    expect(await canRead(runId)).toBe(true);
+  });
+
+  it('stops in order at Ctrl-C and leaves nothing running', async () => {
+    const runId = await createRun();
+    dev.child.kill('SIGINT');
+    expect(await dev.ended).toEqual({ code: 0, signal: null });
+    expect(Object.values(stack.pids).filter(isRunning)).toEqual([]);
+    expect(existsSync(join(dataDir, 'dev.lock'))).toBe(false);
+    dev = startDev(['--data', dataDir, '--port', '0']);
+    stack = await dev.ready;
+    expect(await canRead(runId)).toBe(true);
+  });
+
+  it('says which port is in use', async () => {
+    const server = createServer().listen(0, '127.0.0.1');
+    await new Promise((resolve) => server.once('listening', resolve));
+    const { port } = server.address() as AddressInfo;
+    const refused = startDev(['--ephemeral', '--port', String(port)]);
+    expect(await refused.ended).toMatchObject({ code: 7 });
+    expect(refused.stderr()).toContain(`Port ${port} is in use`);
+    server.close();
+  });
+
+  it('keeps nothing of an ephemeral stack, even if it is stopped while it starts', async () => {
+    const scratch = mkdtempSync(join(tmpdir(), 'anneal-e2e-tmp-'));
+    const ephemeral = startDev(['--ephemeral', '--port', '0'], { TMPDIR: scratch });
+    const left = (): string[] => readdirSync(scratch);
+    await eventually('its folder exists', () => left().length > 0);
+    ephemeral.child.kill('SIGTERM');
+    expect(await ephemeral.ended).toEqual({ code: 0, signal: null });
+    expect(left()).toEqual([]);
+    rmSync(scratch, { recursive: true });
+  });
+});
