@@ -26,16 +26,19 @@ export function sendError(
     const mlflow = mlflowErrorBody(error);
     return reply.code(mlflow.status).type('application/json').send(mlflow.body);
   }
-  return reply.code(row.status).type('application/problem+json').send({
-    type: `urn:anneal:error:${error.code}`,
-    title: row.title,
-    status: row.status,
-    detail: error.message,
-    advice: row.advice,
-    code: error.code,
-    request_id: request.id,
-    errors: error.problems,
-  });
+  return reply
+    .code(row.status)
+    .type('application/problem+json')
+    .send({
+      type: `urn:anneal:error:${error.code}`,
+      title: row.title,
+      status: row.status,
+      detail: error.message,
+      advice: row.advice,
+      code: error.code,
+      request_id: request.id,
+      errors: error.problems,
+    });
 }
 
 /** Any thrown value as an AppError: zod and fastify's own errors are the caller's mistakes. */
@@ -46,7 +49,9 @@ export function toAppError(error: unknown): AppError {
       path: issue.path.map(String).join('.'),
       message: issue.message,
     }));
-    const text = problems.map((p) => (p.path === '' ? p.message : `${p.path}: ${p.message}`)).join('; ');
+    const text = problems
+      .map((p) => (p.path === '' ? p.message : `${p.path}: ${p.message}`))
+      .join('; ');
     return new AppError('INVALID_ARGUMENT', text, { problems });
   }
   const status = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined;
