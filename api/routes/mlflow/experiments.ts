@@ -31,11 +31,17 @@ export function refuseFilter(message: {
   readonly order_by: readonly string[] | undefined;
 }): void {
   if (message.filter !== undefined && message.filter.trim() !== '') {
-    throw new AppError('INVALID_ARGUMENT', 'A filter is not supported in this version: leave it out.');
+    throw new AppError(
+      'INVALID_ARGUMENT',
+      'A filter is not supported in this version: leave it out.',
+    );
   }
   const orders = message.order_by ?? [];
   if (orders.length > 0) {
-    throw new AppError('INVALID_ARGUMENT', 'order_by is not supported in this version: leave it out.');
+    throw new AppError(
+      'INVALID_ARGUMENT',
+      'order_by is not supported in this version: leave it out.',
+    );
   }
 }
 
@@ -60,7 +66,10 @@ export function registerMlflowExperiments(app: FastifyInstance, deps: Deps): voi
 function registerReads(app: FastifyInstance, deps: Deps): void {
   const permission = 'experiments:read';
   mountMlflow(app, {
-    method: 'GET', path: 'experiments/get', permission, table: ID,
+    method: 'GET',
+    path: 'experiments/get',
+    permission,
+    table: ID,
     handler: async (message, request) => {
       const { projectId } = principalOf(request);
       const id = experimentIdOf(message.experiment_id);
@@ -68,19 +77,28 @@ function registerReads(app: FastifyInstance, deps: Deps): void {
     },
   });
   mountMlflow(app, {
-    method: 'GET', path: 'experiments/get-by-name', permission,
+    method: 'GET',
+    path: 'experiments/get-by-name',
+    permission,
     table: { experiment_name: { type: 'string', required: true } },
     handler: async (message, request) => {
       const { projectId } = principalOf(request);
       const name = message.experiment_name;
-      return { experiment: toWire(await experiments.getExperimentByName(deps, { projectId, name })) };
+      return {
+        experiment: toWire(await experiments.getExperimentByName(deps, { projectId, name })),
+      };
     },
   });
   mountMlflow(app, {
-    method: ['GET', 'POST'], path: 'experiments/search', permission,
+    method: ['GET', 'POST'],
+    path: 'experiments/search',
+    permission,
     table: {
-      max_results: { type: 'int64' }, page_token: { type: 'string' }, filter: { type: 'string' },
-      order_by: { type: 'strings' }, view_type: { type: 'string' },
+      max_results: { type: 'int64' },
+      page_token: { type: 'string' },
+      filter: { type: 'string' },
+      order_by: { type: 'strings' },
+      view_type: { type: 'string' },
     },
     handler: async (message, request) => {
       refuseFilter(message);
@@ -101,7 +119,9 @@ function registerReads(app: FastifyInstance, deps: Deps): void {
 function registerWrites(app: FastifyInstance, deps: Deps): void {
   const permission = 'experiments:write';
   mountMlflow(app, {
-    method: 'POST', path: 'experiments/create', permission,
+    method: 'POST',
+    path: 'experiments/create',
+    permission,
     table: {
       name: { type: 'string', required: true },
       artifact_location: { type: 'string' },
@@ -114,24 +134,42 @@ function registerWrites(app: FastifyInstance, deps: Deps): void {
       }
       const tags = (message.tags ?? []).map(({ key, value }) => ({ key, value: value ?? '' }));
       const { projectId } = principalOf(request);
-      const created = await experiments.createExperiment(deps, { projectId, name: message.name, tags });
+      const created = await experiments.createExperiment(deps, {
+        projectId,
+        name: message.name,
+        tags,
+      });
       return { experiment_id: String(created.id) };
     },
   });
   mountMlflow(app, {
-    method: 'POST', path: 'experiments/update', permission,
+    method: 'POST',
+    path: 'experiments/update',
+    permission,
     table: { ...ID, new_name: { type: 'string', required: true } },
     handler: async (message, request) => {
-      const at = { projectId: principalOf(request).projectId, id: experimentIdOf(message.experiment_id) };
+      const at = {
+        projectId: principalOf(request).projectId,
+        id: experimentIdOf(message.experiment_id),
+      };
       await experiments.updateExperiment(deps, { ...at, name: message.new_name });
       return {};
     },
   });
-  for (const [path, stage] of [['delete', 'deleted'], ['restore', 'active']] as const) {
+  for (const [path, stage] of [
+    ['delete', 'deleted'],
+    ['restore', 'active'],
+  ] as const) {
     mountMlflow(app, {
-      method: 'POST', path: `experiments/${path}`, permission, table: ID,
+      method: 'POST',
+      path: `experiments/${path}`,
+      permission,
+      table: ID,
       handler: async (message, request) => {
-        const at = { projectId: principalOf(request).projectId, id: experimentIdOf(message.experiment_id) };
+        const at = {
+          projectId: principalOf(request).projectId,
+          id: experimentIdOf(message.experiment_id),
+        };
         await experiments.moveExperiment(deps, { ...at, stage });
         return {};
       },
@@ -139,18 +177,33 @@ function registerWrites(app: FastifyInstance, deps: Deps): void {
   }
   const tag = { ...ID, key: { type: 'string', required: true } } as const;
   mountMlflow(app, {
-    method: 'POST', path: 'experiments/set-experiment-tag', permission,
+    method: 'POST',
+    path: 'experiments/set-experiment-tag',
+    permission,
     table: { ...tag, value: { type: 'string' } },
     handler: async (message, request) => {
-      const at = { projectId: principalOf(request).projectId, id: experimentIdOf(message.experiment_id) };
-      await experiments.setExperimentTag(deps, { ...at, key: message.key, value: message.value ?? '' });
+      const at = {
+        projectId: principalOf(request).projectId,
+        id: experimentIdOf(message.experiment_id),
+      };
+      await experiments.setExperimentTag(deps, {
+        ...at,
+        key: message.key,
+        value: message.value ?? '',
+      });
       return {};
     },
   });
   mountMlflow(app, {
-    method: 'POST', path: 'experiments/delete-experiment-tag', permission, table: tag,
+    method: 'POST',
+    path: 'experiments/delete-experiment-tag',
+    permission,
+    table: tag,
     handler: async (message, request) => {
-      const at = { projectId: principalOf(request).projectId, id: experimentIdOf(message.experiment_id) };
+      const at = {
+        projectId: principalOf(request).projectId,
+        id: experimentIdOf(message.experiment_id),
+      };
       await experiments.removeExperimentTag(deps, { ...at, key: message.key });
       return {};
     },
