@@ -25,10 +25,14 @@ const METRIC = {
 const STATUSES: readonly RunStatus[] = ['RUNNING', 'SCHEDULED', 'FINISHED', 'FAILED', 'KILLED'];
 
 /** The run's id, or the message that MLflow gives when it is missing. */
-export function runIdOf(message: { readonly run_id: string | undefined; readonly run_uuid: string | undefined }): string {
+export function runIdOf(message: {
+  readonly run_id: string | undefined;
+  readonly run_uuid: string | undefined;
+}): string {
   const id = message.run_id ?? message.run_uuid ?? '';
   if (id !== '') return id;
-  const text = "Missing value for required parameter 'run_id'. See the API docs for more information.";
+  const text =
+    "Missing value for required parameter 'run_id'. See the API docs for more information.";
   throw new AppError('INVALID_ARGUMENT', text);
 }
 
@@ -38,7 +42,10 @@ function statusOf(text: string | undefined): RunStatus | undefined {
   const byNumber = STATUSES[Number(text) - 1];
   const status = byNumber ?? STATUSES.find((name) => name === text);
   if (status !== undefined) return status;
-  throw new AppError('INVALID_ARGUMENT', `Invalid value '${text}' for parameter 'status' supplied.`);
+  throw new AppError(
+    'INVALID_ARGUMENT',
+    `Invalid value '${text}' for parameter 'status' supplied.`,
+  );
 }
 
 function toInfo(run: Run): object {
@@ -86,15 +93,22 @@ export function registerMlflowRuns(app: FastifyInstance, deps: Deps): void {
 function registerLifecycle(app: FastifyInstance, deps: Deps): void {
   const permission = 'runs:write';
   mountMlflow(app, {
-    method: 'POST', path: 'runs/create', permission,
+    method: 'POST',
+    path: 'runs/create',
+    permission,
     table: {
-      experiment_id: { type: 'string' }, user_id: { type: 'string' }, run_name: { type: 'string' },
-      start_time: { type: 'int64' }, tags: { type: [PAIR] },
+      experiment_id: { type: 'string' },
+      user_id: { type: 'string' },
+      run_name: { type: 'string' },
+      start_time: { type: 'int64' },
+      tags: { type: [PAIR] },
     },
     handler: async (message, request) => {
       const created = await runs.createRun(deps, {
         principal: principalOf(request),
-        experimentId: experimentIdOf(message.experiment_id === '' ? '0' : (message.experiment_id ?? '0')),
+        experimentId: experimentIdOf(
+          message.experiment_id === '' ? '0' : (message.experiment_id ?? '0'),
+        ),
         name: message.run_name,
         userId: message.user_id ?? '',
         startedMs: message.start_time,
@@ -104,8 +118,15 @@ function registerLifecycle(app: FastifyInstance, deps: Deps): void {
     },
   });
   mountMlflow(app, {
-    method: 'POST', path: 'runs/update', permission,
-    table: { ...ID, status: { type: 'string' }, end_time: { type: 'int64' }, run_name: { type: 'string' } },
+    method: 'POST',
+    path: 'runs/update',
+    permission,
+    table: {
+      ...ID,
+      status: { type: 'string' },
+      end_time: { type: 'int64' },
+      run_name: { type: 'string' },
+    },
     handler: async (message, request) => {
       const run = await runs.changeRun(deps, {
         principal: principalOf(request),
@@ -117,9 +138,15 @@ function registerLifecycle(app: FastifyInstance, deps: Deps): void {
       return { run_info: toInfo(run) };
     },
   });
-  for (const [path, stage] of [['delete', 'deleted'], ['restore', 'active']] as const) {
+  for (const [path, stage] of [
+    ['delete', 'deleted'],
+    ['restore', 'active'],
+  ] as const) {
     mountMlflow(app, {
-      method: 'POST', path: `runs/${path}`, permission, table: ID,
+      method: 'POST',
+      path: `runs/${path}`,
+      permission,
+      table: ID,
       handler: async (message, request) => {
         const { projectId } = principalOf(request);
         await runs.moveRun(deps, { projectId, runId: runIdOf(message), stage });
@@ -132,7 +159,10 @@ function registerLifecycle(app: FastifyInstance, deps: Deps): void {
 function registerReads(app: FastifyInstance, deps: Deps): void {
   const permission = 'runs:read';
   mountMlflow(app, {
-    method: 'GET', path: 'runs/get', permission, table: ID,
+    method: 'GET',
+    path: 'runs/get',
+    permission,
+    table: ID,
     handler: async (message, request) => {
       await deps.metrics.settle();
       const { projectId } = principalOf(request);
@@ -140,10 +170,16 @@ function registerReads(app: FastifyInstance, deps: Deps): void {
     },
   });
   mountMlflow(app, {
-    method: 'POST', path: 'runs/search', permission,
+    method: 'POST',
+    path: 'runs/search',
+    permission,
     table: {
-      experiment_ids: { type: 'strings' }, filter: { type: 'string' }, run_view_type: { type: 'string' },
-      max_results: { type: 'int64' }, order_by: { type: 'strings' }, page_token: { type: 'string' },
+      experiment_ids: { type: 'strings' },
+      filter: { type: 'string' },
+      run_view_type: { type: 'string' },
+      max_results: { type: 'int64' },
+      order_by: { type: 'strings' },
+      page_token: { type: 'string' },
     },
     handler: async (message, request) => {
       refuseFilter(message);
@@ -162,11 +198,22 @@ function registerReads(app: FastifyInstance, deps: Deps): void {
 
 function registerLogging(app: FastifyInstance, deps: Deps): void {
   const permission = 'runs:write';
-  const point = (metric: { key: string; value: number; timestamp: number; step: number | undefined }) => ({
-    key: metric.key, value: metric.value, timestampMs: metric.timestamp, step: metric.step ?? 0,
+  const point = (metric: {
+    key: string;
+    value: number;
+    timestamp: number;
+    step: number | undefined;
+  }) => ({
+    key: metric.key,
+    value: metric.value,
+    timestampMs: metric.timestamp,
+    step: metric.step ?? 0,
   });
   mountMlflow(app, {
-    method: 'POST', path: 'runs/log-metric', permission, table: { ...ID, ...METRIC },
+    method: 'POST',
+    path: 'runs/log-metric',
+    permission,
+    table: { ...ID, ...METRIC },
     handler: async (message, request) => {
       const metrics = [point(message)];
       const to = { principal: principalOf(request), runId: runIdOf(message) };
@@ -175,7 +222,9 @@ function registerLogging(app: FastifyInstance, deps: Deps): void {
     },
   });
   mountMlflow(app, {
-    method: 'POST', path: 'runs/log-parameter', permission,
+    method: 'POST',
+    path: 'runs/log-parameter',
+    permission,
     table: { ...ID, key: { type: 'string', required: true }, value: { type: 'string' } },
     handler: async (message, request) => {
       const params = [{ key: message.key, value: message.value ?? '' }];
@@ -185,7 +234,9 @@ function registerLogging(app: FastifyInstance, deps: Deps): void {
     },
   });
   mountMlflow(app, {
-    method: 'POST', path: 'runs/log-batch', permission,
+    method: 'POST',
+    path: 'runs/log-batch',
+    permission,
     table: {
       ...ID,
       metrics: { type: [METRIC] },
@@ -193,7 +244,10 @@ function registerLogging(app: FastifyInstance, deps: Deps): void {
       tags: { type: [PAIR] },
     },
     handler: async (message, request) => {
-      const pair = (entry: { key: string; value: string | undefined }) => ({ key: entry.key, value: entry.value ?? '' });
+      const pair = (entry: { key: string; value: string | undefined }) => ({
+        key: entry.key,
+        value: entry.value ?? '',
+      });
       await logBatch(deps, {
         principal: principalOf(request),
         runId: runIdOf(message),
@@ -209,7 +263,9 @@ function registerLogging(app: FastifyInstance, deps: Deps): void {
 function registerTags(app: FastifyInstance, deps: Deps): void {
   const permission = 'runs:write';
   mountMlflow(app, {
-    method: 'POST', path: 'runs/set-tag', permission,
+    method: 'POST',
+    path: 'runs/set-tag',
+    permission,
     table: { ...ID, key: { type: 'string', required: true }, value: { type: 'string' } },
     handler: async (message, request) => {
       const tags = [{ key: message.key, value: message.value ?? '' }];
@@ -219,7 +275,9 @@ function registerTags(app: FastifyInstance, deps: Deps): void {
     },
   });
   mountMlflow(app, {
-    method: 'POST', path: 'runs/delete-tag', permission,
+    method: 'POST',
+    path: 'runs/delete-tag',
+    permission,
     table: { ...ID, key: { type: 'string', required: true } },
     handler: async (message, request) => {
       const to = { principal: principalOf(request), runId: runIdOf(message) };
