@@ -3,7 +3,8 @@ import { AppError } from '../../../errors/app-error';
 import type { RoutePermission } from '../../app';
 
 /** How a field travels (proto2 JSON as MLflow's Python, Java and R clients really send it). */
-export type FieldType = 'string' | 'int64' | 'double' | 'bool' | 'strings' | FieldTable | [FieldTable];
+export type FieldType =
+  'string' | 'int64' | 'double' | 'bool' | 'strings' | FieldTable | [FieldTable];
 export interface Field {
   readonly type: FieldType;
   /** Present and not the empty string. */
@@ -14,20 +15,31 @@ export interface FieldTable {
   readonly [name: string]: Field;
 }
 
-type ValueOf<T> = T extends 'string' ? string
-  : T extends 'int64' | 'double' ? number
-  : T extends 'bool' ? boolean
-  : T extends 'strings' ? string[]
-  : T extends readonly [infer Item extends FieldTable] ? Message<Item>[]
-  : T extends FieldTable ? Message<T>
-  : never;
+type ValueOf<T> = T extends 'string'
+  ? string
+  : T extends 'int64' | 'double'
+    ? number
+    : T extends 'bool'
+      ? boolean
+      : T extends 'strings'
+        ? string[]
+        : T extends readonly [infer Item extends FieldTable]
+          ? Message<Item>[]
+          : T extends FieldTable
+            ? Message<T>
+            : never;
 /** The parsed message of a table; every field may be missing except the required ones. */
 export type Message<T extends FieldTable> = {
-  [K in keyof T]: T[K]['required'] extends true ? ValueOf<T[K]['type']> : ValueOf<T[K]['type']> | undefined;
+  [K in keyof T]: T[K]['required'] extends true
+    ? ValueOf<T[K]['type']>
+    : ValueOf<T[K]['type']> | undefined;
 };
 
 /** Reads a request by its table: query string on GET, JSON body otherwise. */
-export function readRequest<const T extends FieldTable>(request: FastifyRequest, table: T): Message<T> {
+export function readRequest<const T extends FieldTable>(
+  request: FastifyRequest,
+  table: T,
+): Message<T> {
   return readMessage(request.method === 'GET' ? request.query : bodyOf(request), table);
 }
 
@@ -157,7 +169,10 @@ export interface MlflowRoute<T extends FieldTable> {
 const PREFIXES = ['/api/2.0/mlflow', '/ajax-api/2.0/mlflow'];
 
 /** Mounts a route; its answer is written by the proto2 rules. POST must be JSON. */
-export function mountMlflow<const T extends FieldTable>(app: FastifyInstance, route: MlflowRoute<T>): void {
+export function mountMlflow<const T extends FieldTable>(
+  app: FastifyInstance,
+  route: MlflowRoute<T>,
+): void {
   const methods = typeof route.method === 'string' ? [route.method] : [...route.method];
   for (const prefix of PREFIXES) {
     app.route({
