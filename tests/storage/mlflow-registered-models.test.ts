@@ -52,7 +52,7 @@ describe('MLflow registered-models', () => {
     ['registered-models/search?page_token=!', invalid],
     ['model-versions/search?page_token=IjEi', invalid],
   ])('GET %s answers %j', async (path, answer) => {
-    const reply = await api.mlflow('GET', path as string);
+    const reply = await api.mlflow('GET', path);
     expect([reply.status, reply.json<{ error_code: string }>().error_code]).toEqual(answer);
   });
 
@@ -62,7 +62,7 @@ describe('MLflow registered-models', () => {
     ['model-versions/create', { name: 'a', source: '/etc/passwd' }, invalid],
     ['registered-models/alias', { name: 'none', alias: 'c', version: '1' }, missing],
   ])('POST %s %j answers %j', async (path, body, answer) => {
-    const reply = await api.mlflow('POST', path as string, body);
+    const reply = await api.mlflow('POST', path, body);
     expect([reply.status, reply.json<{ error_code: string }>().error_code]).toEqual(answer);
   });
 
