@@ -41,6 +41,8 @@ export function createFlusher(deps: FlusherDeps): Flusher {
   let wake: () => void = () => undefined;
   let stopped = false;
   let waiting: { readonly count: number; readonly done: (stored: boolean) => void }[] = [];
+  // one block is in flight at a time: of those that an earlier process left, the oldest may be it
+  let tried = deps.wal.next()?.token;
   const totals = { points: 0, failures: 0, lastError: undefined as string | undefined };
 
   const notify = (): void => {
@@ -60,12 +62,13 @@ export function createFlusher(deps: FlusherDeps): Flusher {
     let wait = RETRY_MIN_MS;
     while (!stopped && deps.wal.next() !== undefined) {
       try {
-        totals.points += await storeBlock(deps);
+        totals.points += await storeBlock(deps, tried);
         totals.lastError = undefined;
         wait = RETRY_MIN_MS;
         notify();
       } catch (error) {
         totals.failures += 1;
+        tried = deps.wal.next()?.token;
         totals.lastError = describe(error);
         const msg = 'metrics could not be stored; they are safe in the log and will be tried again';
         deps.log({ level: 'error', msg, why: totals.lastError, inMs: wait });
@@ -105,12 +108,13 @@ export function createFlusher(deps: FlusherDeps): Flusher {
 }
 
 /** Stores the oldest block; every part of it may be repeated. Returns its points. */
-async function storeBlock(deps: FlusherDeps): Promise<number> {
+async function storeBlock(deps: FlusherDeps, tried: string | undefined): Promise<number> {
   const block = deps.wal.next();
   if (block === undefined) return 0;
   const batches = (await deps.wal.read(block)).map(decodeMetrics);
   if (batches.length > 0) {
-    await insertMetrics(deps.clickhouse, batches, block.token);
+    const { token } = block;
+    await insertMetrics(deps.clickhouse, { batches, token, again: token === tried });
     await upsertLatestMetrics(deps.postgres, latestOf(batches));
   }
   await deps.wal.checkpoint(block);

@@ -7,7 +7,9 @@ export interface Insert {
   readonly token: string;
 }
 /** The values of `{name:Type}` placeholders; they never become part of the SQL text. */
-export type Params = Readonly<Record<string, string | number | boolean | readonly string[]>>;
+export type Params = Readonly<
+  Record<string, string | number | boolean | readonly string[] | readonly number[]>
+>;
 /** The column store. Throws DEPENDENCY_UNAVAILABLE when it does not answer, STORAGE_FULL. */
 export interface ClickHouse {
   command(sql: string): Promise<void>;

@@ -12,6 +12,11 @@ WHERE project_id = {projectId:String} AND run_id = {runId:UUID} AND key = {key:S
 ORDER BY timestamp_ms, step, value_order
 LIMIT 1 BY timestamp_ms, step, value_order
 LIMIT {limit:UInt32}`;
+const COUNT_SAMPLES = `
+SELECT uniqExact(project_id, run_id, key, step, timestamp_ms) AS found FROM metrics
+WHERE (project_id, run_id, key, step, timestamp_ms) IN (
+  SELECT arrayJoin(arrayZip({projectIds:Array(String)}, {runIds:Array(UUID)}, {keys:Array(String)},
+    {steps:Array(Int64)}, {timestamps:Array(Int64)})))`;
 
 /** A point of a known series; `valueOrder` (a UInt64 as text) sorts like the value, NaN last. */
 export interface HistoryPoint {
@@ -30,14 +35,50 @@ export interface FindHistory {
   readonly limit: number;
 }
 
-/** Stores batches in one insert; the same token with the same batches again changes nothing. */
-export async function insertMetrics(
-  clickhouse: ClickHouse,
-  batches: readonly MetricBatch[],
-  token: string,
-): Promise<void> {
+/** What goes into one insert. */
+export interface InsertMetrics {
+  readonly batches: readonly MetricBatch[];
+  /** The same token with the same batches again changes nothing. */
+  readonly token: string;
+  /** An earlier try may have got through, or half of it. */
+  readonly again: boolean;
+}
+
+/**
+ * Stores batches in one insert, atomically for each month. ClickHouse notes a token apart from the
+ * rows: if it was stopped between the two, it skips a retry though the rows are not there. So after
+ * a retry one row of each month is looked for, and if it is missing the rows go in under another
+ * token; those that were there already become one with their equals.
+ */
+export async function insertMetrics(clickhouse: ClickHouse, insert: InsertMetrics): Promise<void> {
+  const { batches, token, again } = insert;
   const body = Buffer.from(batches.map(linesOf).join(''));
   await clickhouse.insert({ table: 'metrics', columns: COLUMNS, body, token });
+  if (!again || (await samplesAreThere(clickhouse, batches))) return;
+  const other = `${token}:${crypto.randomUUID()}`;
+  await clickhouse.insert({ table: 'metrics', columns: COLUMNS, body, token: other });
+}
+
+async function samplesAreThere(
+  clickhouse: ClickHouse,
+  batches: readonly MetricBatch[],
+): Promise<boolean> {
+  const samples = new Map<string, { batch: MetricBatch; point: MetricPoint }>();
+  for (const batch of batches) {
+    for (const point of batch.points) {
+      const month = new Date(point.timestampMs).toISOString().slice(0, 7);
+      if (!samples.has(month)) samples.set(month, { batch, point });
+    }
+  }
+  const all = [...samples.values()];
+  const rows = await clickhouse.query<{ found: number | string }>(COUNT_SAMPLES, {
+    projectIds: all.map(({ batch }) => batch.projectId),
+    runIds: all.map(({ batch }) => batch.runId),
+    keys: all.map(({ point }) => point.key),
+    steps: all.map(({ point }) => point.step),
+    timestamps: all.map(({ point }) => point.timestampMs),
+  });
+  return Number(rows[0]?.found) === all.length;
 }
 
 /** A page of a series by timestamp, step, value; a point that was sent twice comes once. */
