@@ -92,7 +92,9 @@ async function signCode(
   digest: string | null,
 ): Promise<AttemptTicket['code']> {
   if (digest === null) return null;
-  const url = await deps.objects.signGet(objectKey(projectId, digest), { expiresSeconds: URL_SECONDS });
+  const url = await deps.objects.signGet(objectKey(projectId, digest), {
+    expiresSeconds: URL_SECONDS,
+  });
   return { digest, url };
 }
 
@@ -112,7 +114,13 @@ export async function failAttempt(
   input: { readonly attempt: AttemptKey } & z.infer<typeof FailAttempt>,
 ): Promise<void> {
   const { failureClass, reason, exitCode } = input;
-  await endAttempt(deps.postgres, { ...input.attempt, status: 'failed', failureClass, reason, exitCode });
+  await endAttempt(deps.postgres, {
+    ...input.attempt,
+    status: 'failed',
+    failureClass,
+    reason,
+    exitCode,
+  });
 }
 
 /** The step of an attempt, or NOT_FOUND. */

@@ -1,6 +1,10 @@
 import type { Manifest } from '../schemas/artifacts';
 import type { AttemptKey } from '../storage/postgres/attempts';
-import { insertCheckpoint, listCheckpoints, pruneCheckpoints } from '../storage/postgres/checkpoints';
+import {
+  insertCheckpoint,
+  listCheckpoints,
+  pruneCheckpoints,
+} from '../storage/postgres/checkpoints';
 import type { Checkpoint } from '../storage/postgres/checkpoints';
 import { findStep } from '../storage/postgres/steps';
 import { assertNewestAttempt } from '../tracker/adoption';

@@ -41,7 +41,8 @@ export async function commitAttempt(
     await endAttempt(sql, { ...attempt, status: 'succeeded', exitCode: 0 });
     return found(first, 'step', attempt.stepKey);
   });
-  if (trackedRunId !== undefined) await showArtifacts(deps, { attempt, trackedRunId, outputs: committed });
+  if (trackedRunId !== undefined)
+    await showArtifacts(deps, { attempt, trackedRunId, outputs: committed });
   return committed;
 }
 
@@ -65,7 +66,10 @@ async function readOutput(deps: CommitDeps, wanted: Wanted): Promise<OutputValue
   const value = wanted.values[name];
   if (value === undefined) throw missing(name, 'outputs.json does not hold it');
   if (JSON.stringify(value).length > VALUE_CHARS_MAX) {
-    throw new AppError('TOO_LARGE', `The output '${name}' is larger than 1 KiB: write it to a file.`);
+    throw new AppError(
+      'TOO_LARGE',
+      `The output '${name}' is larger than 1 KiB: write it to a file.`,
+    );
   }
   return { value };
 }
@@ -80,7 +84,12 @@ async function readMetric(
   if (runId === undefined) throw missing(wanted.name, 'the step logged no run');
   await deps.metrics.settle();
   if (spec.pick !== 'last') {
-    const { points } = await deps.metrics.history({ projectId, runId, key: spec.metric, maxResults: 25_000 });
+    const { points } = await deps.metrics.history({
+      projectId,
+      runId,
+      key: spec.metric,
+      maxResults: 25_000,
+    });
     const values = points.map((point) => point.value).filter(Number.isFinite);
     if (values.length === 0) throw missing(wanted.name, `the run has no metric '${spec.metric}'`);
     return values.reduce((a, b) => (spec.pick === 'min' ? Math.min(a, b) : Math.max(a, b)));
@@ -101,7 +110,11 @@ async function showArtifacts(
   made: { readonly attempt: AttemptKey; readonly trackedRunId: string; readonly outputs: Outputs },
 ): Promise<void> {
   const { projectId } = made.attempt;
-  const run = found(await selectRun(deps.postgres, { projectId, id: made.trackedRunId }), 'run', made.trackedRunId);
+  const run = found(
+    await selectRun(deps.postgres, { projectId, id: made.trackedRunId }),
+    'run',
+    made.trackedRunId,
+  );
   const root = run.artifactUri.replace(/^mlflow-artifacts:\/+/, '');
   for (const [name, output] of Object.entries(made.outputs)) {
     if (!('artifact' in output)) continue;

@@ -29,7 +29,11 @@ export async function renderStep(
 ): Promise<RenderedStep> {
   const { projectId, runId } = key;
   const run = await getPipelineRun(deps, { projectId, id: runId });
-  const plan = found(await findPlan(deps.postgres, { projectId, id: run.planId }), 'plan', run.planId);
+  const plan = found(
+    await findPlan(deps.postgres, { projectId, id: run.planId }),
+    'plan',
+    run.planId,
+  );
   const outputs = await findOutputs(deps.postgres, { projectId, runId });
   const scope = scopeFor(expandGraph(plan, run.params), { item: step.item }, outputs);
   try {

@@ -18,14 +18,27 @@ export interface Workplace {
 
 /** What a step sees of the worker's own environment: never a token of ours. */
 const INHERITED = [
-  'PATH', 'HOME', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'USER', 'LD_LIBRARY_PATH', 'VIRTUAL_ENV',
-  'NODE_EXTRA_CA_CERTS', 'REQUESTS_CA_BUNDLE', 'SSL_CERT_FILE', 'CUDA_VISIBLE_DEVICES',
+  'PATH',
+  'HOME',
+  'LANG',
+  'LC_ALL',
+  'TZ',
+  'TMPDIR',
+  'USER',
+  'LD_LIBRARY_PATH',
+  'VIRTUAL_ENV',
+  'NODE_EXTRA_CA_CERTS',
+  'REQUESTS_CA_BUNDLE',
+  'SSL_CERT_FILE',
+  'CUDA_VISIBLE_DEVICES',
 ];
 /** A restart of the api takes seconds; the client waits that out instead of failing the training. */
 const MLFLOW_RETRIES = 7;
 
 /** The folders of one attempt below `root`. */
-export function placesBelow(root: string): Pick<Workplace, 'outputDir' | 'checkpointDir' | 'paramsFile' | 'statusFile'> {
+export function placesBelow(
+  root: string,
+): Pick<Workplace, 'outputDir' | 'checkpointDir' | 'paramsFile' | 'statusFile'> {
   return {
     outputDir: join(root, 'outputs'),
     checkpointDir: join(root, 'checkpoints'),
@@ -78,10 +91,16 @@ export function stepEnvironment(
 
 /** Puts the paths of inputs where the api, which cannot know them, left a mark. */
 export function fillInput(text: string, place: Pick<Workplace, 'inputs'>): string {
-  return text.replace(/\{\{anneal-input:([\w-]+)\}\}/g, (mark, name: string) => place.inputs[name] ?? mark);
+  return text.replace(
+    /\{\{anneal-input:([\w-]+)\}\}/g,
+    (mark, name: string) => place.inputs[name] ?? mark,
+  );
 }
 
-function fillInputs(env: Readonly<Record<string, string>>, place: Workplace): Record<string, string> {
+function fillInputs(
+  env: Readonly<Record<string, string>>,
+  place: Workplace,
+): Record<string, string> {
   return Object.fromEntries(Object.entries(env).map(([k, v]) => [k, fillInput(v, place)]));
 }
 

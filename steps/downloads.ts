@@ -50,7 +50,10 @@ export async function fetchArtifact(download: Download, folder: string): Promise
 function inside(folder: string, path: string): string {
   const target = resolve(folder, path);
   if (target.startsWith(resolve(folder) + sep)) return target;
-  throw new AppError('INVALID_ARGUMENT', `The artifact holds the path '${path}', which leads outside.`);
+  throw new AppError(
+    'INVALID_ARGUMENT',
+    `The artifact holds the path '${path}', which leads outside.`,
+  );
 }
 
 async function isRight(file: string, digest: string): Promise<boolean> {
@@ -70,7 +73,12 @@ export async function fetchCode(
   const temporary = `${folder}.${process.pid}.${Date.now()}`;
   await mkdir(temporary, { recursive: true });
   // tar refuses absolute paths, '..' and links that lead outside
-  await extract({ file: archive, cwd: temporary, strict: true, filter: (_, entry) => 'type' in entry && entry.type !== 'SymbolicLink' && entry.type !== 'Link' });
+  await extract({
+    file: archive,
+    cwd: temporary,
+    strict: true,
+    filter: (_, entry) => 'type' in entry && entry.type !== 'SymbolicLink' && entry.type !== 'Link',
+  });
   await rename(temporary, folder).catch(async (error: unknown) => {
     await rm(temporary, { recursive: true, force: true }); // another attempt was quicker
     if ((await stat(folder).catch(() => undefined)) === undefined) throw error;

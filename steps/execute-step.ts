@@ -67,7 +67,8 @@ async function runAttempt(
   const { runId, stepKey, attempt } = input;
   const begin = { runId, stepKey, attempt, node: node.name };
   const ticket = AttemptTicket.parse(await nodeHttp.post('/api/v1/attempts', begin));
-  if (ticket.committed !== null) return { kind: 'succeeded', result: { outputs: ticket.committed } };
+  if (ticket.committed !== null)
+    return { kind: 'succeeded', result: { outputs: ticket.committed } };
   const http = createHttp({ baseUrl: node.api, token: ticket.token });
   const root = join(node.folder, 'attempts', `${runId}-${stepKey.replace(/\W/g, '_')}-${attempt}`);
   const logs = new LogShipper(http, () => undefined);
@@ -101,7 +102,8 @@ async function prepare(
     if ('download' in input) {
       const folder = join(root, 'inputs', name);
       inputs[name] = await fetchArtifact(input.download, folder);
-    } else inputs[name] = typeof input.value === 'string' ? input.value : JSON.stringify(input.value);
+    } else
+      inputs[name] = typeof input.value === 'string' ? input.value : JSON.stringify(input.value);
   }
   let resumeFrom: string | undefined;
   if (ticket.resume !== null) {
@@ -152,9 +154,12 @@ async function runProcess(running: Running): Promise<StepOutcome> {
   };
   const watcher = new CheckpointWatcher(http, place.checkpointDir, onRefused);
   watcher.start();
-  const timer = setTimeout(() => {
-    stop('timeout', input.graceSeconds * 1000);
-  }, Math.min(input.timeoutSeconds * 1000, 2 ** 31 - 1)); // node's longest timer
+  const timer = setTimeout(
+    () => {
+      stop('timeout', input.graceSeconds * 1000);
+    },
+    Math.min(input.timeoutSeconds * 1000, 2 ** 31 - 1),
+  ); // node's longest timer
   void signals.stop.then((why) => {
     const graceMs = why === 'cancelled' ? CANCEL_GRACE_MS : PREEMPT_GRACE_MS_MAX;
     stop(why, Math.min(graceMs, input.graceSeconds * 1000));
@@ -192,7 +197,13 @@ async function fail({ http, logs }: Running, failure: StepFailure): Promise<Step
 function commandOf(ticket: AttemptTicket, place: Workplace): string[] {
   if (ticket.spec.uses === undefined) return ticket.argv.map((text) => fillInput(text, place));
   const runner = join(__dirname, 'runner.js');
-  return [process.execPath, '--enable-source-maps', runner, ticket.spec.uses, join(place.root, 'step.json')];
+  return [
+    process.execPath,
+    '--enable-source-maps',
+    runner,
+    ticket.spec.uses,
+    join(place.root, 'step.json'),
+  ];
 }
 
 /** What the runner of a function step reads: settings, item and inputs under one roof. */
@@ -208,7 +219,9 @@ async function writeStepFile({ ticket, place }: Running): Promise<void> {
 }
 
 function isSuperseded(error: unknown): boolean {
-  return isAppError(error) && (error.code === 'ATTEMPT_SUPERSEDED' || error.code === 'UNAUTHENTICATED');
+  return (
+    isAppError(error) && (error.code === 'ATTEMPT_SUPERSEDED' || error.code === 'UNAUTHENTICATED')
+  );
 }
 
 function messageOf(error: unknown): string {

@@ -16,7 +16,12 @@ const EXIT_KILLED = 137; // 128 + SIGKILL, as shells report it
 /** The class of an ended process, or undefined if it ended well. */
 export function classifyEnd(
   end: ProcessEnd,
-  context: { readonly command: string; readonly node: string; readonly cause: StopCause | undefined; readonly oomKills: number },
+  context: {
+    readonly command: string;
+    readonly node: string;
+    readonly cause: StopCause | undefined;
+    readonly oomKills: number;
+  },
 ): StepFailure | undefined {
   const exitCode = end.code;
   if (end.startError !== undefined) {

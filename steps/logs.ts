@@ -38,7 +38,10 @@ export class LogShipper {
     this.bytes += text.length;
     const full = this.bytes > BYTES_MAX;
     const line = full
-      ? { stream: 'anneal' as const, text: 'The log of this attempt is full (64 MiB): the rest is not kept.' }
+      ? {
+          stream: 'anneal' as const,
+          text: 'The log of this attempt is full (64 MiB): the rest is not kept.',
+        }
       : { stream, text };
     this.waiting.push({ seq: this.seq, at: new Date().toISOString(), ...line });
     this.seq += 1;

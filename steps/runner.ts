@@ -31,7 +31,10 @@ async function main(): Promise<number> {
   });
   const run = openTrackedRun();
   try {
-    const returned: unknown = await step.run(step.in.parse(input) as never, createContext(run, stop.signal));
+    const returned: unknown = await step.run(
+      step.in.parse(input) as never,
+      createContext(run, stop.signal),
+    );
     const output = step.out.parse(returned);
     await run.end('FINISHED');
     writeOutputs(output);
@@ -47,7 +50,8 @@ async function main(): Promise<number> {
 
 function required(name: string): string {
   const value = environment()[name];
-  if (value === undefined) throw new Error(`${name} is not set: the runner works inside a step only`);
+  if (value === undefined)
+    throw new Error(`${name} is not set: the runner works inside a step only`);
   return value;
 }
 

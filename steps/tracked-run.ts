@@ -22,7 +22,12 @@ export class TrackedRun {
   private sending: Promise<void> = Promise.resolve();
   private lastFlush = Date.now();
 
-  constructor(options: { readonly api: string; readonly token: string; readonly experiment: string; readonly name: string }) {
+  constructor(options: {
+    readonly api: string;
+    readonly token: string;
+    readonly experiment: string;
+    readonly name: string;
+  }) {
     this.http = createHttp({ baseUrl: options.api, token: options.token, retries: 8 });
     this.experiment = options.experiment;
     this.name = options.name;
@@ -32,9 +37,15 @@ export class TrackedRun {
   async log(metrics: Readonly<Record<string, number>>, step: number): Promise<void> {
     const timestamp = Date.now();
     for (const [key, value] of Object.entries(metrics)) {
-      this.waiting.push({ key, value: Number.isFinite(value) ? value : String(value), step, timestamp });
+      this.waiting.push({
+        key,
+        value: Number.isFinite(value) ? value : String(value),
+        step,
+        timestamp,
+      });
     }
-    if (this.waiting.length >= BATCH_POINTS || timestamp - this.lastFlush >= FLUSH_MS) await this.flush();
+    if (this.waiting.length >= BATCH_POINTS || timestamp - this.lastFlush >= FLUSH_MS)
+      await this.flush();
   }
 
   /** Resolves when every point so far is kept by the server. */
@@ -66,14 +77,18 @@ export class TrackedRun {
   private async create(): Promise<string> {
     const experiment_id = await this.experimentId();
     const body = { experiment_id, run_name: this.name, start_time: Date.now() };
-    const answer = await this.http.post<{ run: { info: { run_id: string } } }>('/api/2.0/mlflow/runs/create', body);
+    const answer = await this.http.post<{ run: { info: { run_id: string } } }>(
+      '/api/2.0/mlflow/runs/create',
+      body,
+    );
     return answer.run.info.run_id;
   }
 
   private async experimentId(): Promise<string> {
     const path = `/api/2.0/mlflow/experiments/get-by-name?experiment_name=${encodeURIComponent(this.experiment)}`;
     const find = async (): Promise<string> =>
-      (await this.http.get<{ experiment: { experiment_id: string } }>(path)).experiment.experiment_id;
+      (await this.http.get<{ experiment: { experiment_id: string } }>(path)).experiment
+        .experiment_id;
     try {
       return await find();
     } catch {

@@ -47,7 +47,10 @@ export async function pruneCheckpoints(
   await sql.query(PRUNE, [step.projectId, step.runId, step.stepKey, step.keep]);
 }
 
-export async function selectNewestCheckpoint(sql: Sql, step: StepKey): Promise<Checkpoint | undefined> {
+export async function selectNewestCheckpoint(
+  sql: Sql,
+  step: StepKey,
+): Promise<Checkpoint | undefined> {
   return (await sql.query<Checkpoint>(NEWEST, [step.projectId, step.runId, step.stepKey]))[0];
 }
 

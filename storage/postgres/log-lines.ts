@@ -53,6 +53,11 @@ export function selectLogLines(
   },
 ): Promise<StepLogLine[]> {
   const { projectId, runId, stepKey, after, limit } = find;
-  const cursor = [after?.at ?? null, after?.stepKey ?? null, after?.attempt ?? null, after?.seq ?? null];
+  const cursor = [
+    after?.at ?? null,
+    after?.stepKey ?? null,
+    after?.attempt ?? null,
+    after?.seq ?? null,
+  ];
   return sql.query<StepLogLine>(LIST, [projectId, runId, stepKey ?? null, ...cursor, limit]);
 }

@@ -59,7 +59,9 @@ describe("a step's process", () => {
   });
 
   it('gets SIGTERM first and may end in order', async () => {
-    const { process: step, lines } = start('trap "echo saved; exit 75" TERM; echo up; while :; do sleep 0.05; done');
+    const { process: step, lines } = start(
+      'trap "echo saved; exit 75" TERM; echo up; while :; do sleep 0.05; done',
+    );
     await until(() => lines.length > 0);
     step.terminate(10_000);
     expect(await step.ended).toMatchObject({ code: 75, terminated: true });
@@ -67,7 +69,9 @@ describe("a step's process", () => {
   });
 
   it('is killed with its children when the grace is over', async () => {
-    const { process: step } = start('trap "" TERM; sh -c "trap \'\' TERM; echo $$ > child; sleep 60" & wait; wait; sleep 60');
+    const { process: step } = start(
+      'trap "" TERM; sh -c "trap \'\' TERM; echo $$ > child; sleep 60" & wait; wait; sleep 60',
+    );
     await until(() => readPid('child') > 0);
     step.terminate(200);
     expect(await step.ended).toMatchObject({ signal: 'SIGKILL', terminated: true });
@@ -109,7 +113,12 @@ describe("a step's process", () => {
 });
 
 describe('the class of an end', () => {
-  const ended = (end: Partial<ProcessEnd>): ProcessEnd => ({ code: null, signal: null, terminated: false, ...end });
+  const ended = (end: Partial<ProcessEnd>): ProcessEnd => ({
+    code: null,
+    signal: null,
+    terminated: false,
+    ...end,
+  });
   const classOf = (end: Partial<ProcessEnd>, cause?: StopCause): string | undefined =>
     classifyEnd(ended(end), { command: 'train', node: 'n1', cause, oomKills: 0 })?.failureClass;
 
@@ -119,16 +128,34 @@ describe('the class of an end', () => {
     ['a signal', { signal: 'SIGSEGV' }, undefined, 'crash'],
     ['exit 75', { code: 75 }, undefined, 'preempted'],
     ['exit 143 after our SIGTERM', { code: 143, terminated: true }, 'preempted', 'preempted'],
-    ['SIGKILL after our SIGTERM', { signal: 'SIGKILL', terminated: true }, 'preempted', 'preempted'],
+    [
+      'SIGKILL after our SIGTERM',
+      { signal: 'SIGKILL', terminated: true },
+      'preempted',
+      'preempted',
+    ],
     ['its timeout', { signal: 'SIGTERM', terminated: true }, 'timeout', 'timeout'],
   ])('%s', (_what, end, cause, expected) => {
     expect(classOf(end, cause)).toBe(expected);
   });
 
   it('names a command that is not there, and the node', async () => {
-    const step = startProcess({ argv: ['no-such-command'], cwd: folder, env: ENV, onLine: () => undefined });
-    const failure = classifyEnd(await step.ended, { command: 'no-such-command', node: 'n1', cause: undefined, oomKills: 0 });
-    expect(failure).toMatchObject({ failureClass: 'crash', reason: 'no-such-command: command not found on node n1' });
+    const step = startProcess({
+      argv: ['no-such-command'],
+      cwd: folder,
+      env: ENV,
+      onLine: () => undefined,
+    });
+    const failure = classifyEnd(await step.ended, {
+      command: 'no-such-command',
+      node: 'n1',
+      cause: undefined,
+      oomKills: 0,
+    });
+    expect(failure).toMatchObject({
+      failureClass: 'crash',
+      reason: 'no-such-command: command not found on node n1',
+    });
   });
 });
 
