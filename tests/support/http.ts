@@ -20,18 +20,20 @@ export interface HttpReply {
 export function callHttp(url: string, call: HttpCall = {}): Promise<HttpReply> {
   return new Promise((resolve, reject) => {
     const { method = 'GET', body } = call;
+    const path = call.path === undefined ? {} : { path: call.path };
     // node gives a DELETE's body no length by itself, and the server would read it as a request
     const length = body === undefined ? {} : { 'content-length': Buffer.byteLength(body) };
-    const outgoing = request(url, { method, headers: { ...length, ...call.headers } }, (reply) => {
+    const headers = { ...length, ...call.headers };
+    const outgoing = request(url, { method, headers, ...path }, (reply) => {
       const chunks: Buffer[] = [];
       reply.on('data', (chunk: Buffer) => chunks.push(chunk));
       reply.on('error', reject);
       reply.on('end', () => {
         const text = Buffer.concat(chunks).toString('utf8');
-        const { statusCode: status = 0, headers } = reply;
+        const { statusCode: status = 0 } = reply;
         // eslint-disable-next-line @typescript-eslint/no-unnecessary-type-parameters
         const json = <T>(): T => JSON.parse(text) as T;
-        resolve({ status, headers, text, json });
+        resolve({ status, headers: reply.headers, text, json });
       });
     });
     outgoing.on('error', reject);
