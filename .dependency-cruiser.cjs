@@ -1,6 +1,7 @@
 // The laws of docs/architecture.md as import rules: data flows one way, nothing points back.
 const below = {
-  schemas: '^(errors|config|dag|storage|tracker|registry|pipelines|activities|workflows|api|workers|steps|sdk|cli|dev)/',
+  schemas:
+    '^(errors|config|dag|storage|tracker|registry|pipelines|activities|workflows|api|workers|steps|sdk|cli|dev)/',
   dag: '^(config|storage|tracker|registry|pipelines|activities|workflows|api|workers|steps|sdk|cli|dev)/',
   storage: '^(dag|tracker|registry|pipelines|activities|workflows|api|workers|steps|sdk|cli|dev)/',
   '(tracker|registry|pipelines)': '^(activities|workflows|api|workers|steps|sdk|cli|dev)/',
@@ -13,7 +14,12 @@ const contract = '^workflows/contract\\.ts$';
 
 module.exports = {
   forbidden: [
-    { name: 'no-circular', severity: 'error', from: {}, to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } } },
+    {
+      name: 'no-circular',
+      severity: 'error',
+      from: {},
+      to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+    },
     ...Object.entries(below).map(([from, to]) => ({
       name: `nothing-points-back-from-${from.replace(/\W+/g, '-')}`,
       severity: 'error',
@@ -24,7 +30,11 @@ module.exports = {
       name: 'workflows-see-only-types-and-dag',
       severity: 'error',
       from: { path: '^workflows/' },
-      to: { path: '^(?!workflows/|dag/)', pathNot: 'node_modules/@temporalio/(workflow|common)', dependencyTypesNot: ['type-only'] },
+      to: {
+        path: '^(?!workflows/|dag/)',
+        pathNot: 'node_modules/@temporalio/(workflow|common)',
+        dependencyTypesNot: ['type-only'],
+      },
     },
     {
       name: 'temporal-client-only-in-starter-sdk-tests',
@@ -44,6 +54,9 @@ module.exports = {
     exclude: { path: '^(dist|\\.anneal|\\.venv|coverage)/' },
     tsPreCompilationDeps: true,
     tsConfig: { fileName: 'tsconfig.json' },
-    enhancedResolveOptions: { exportsFields: ['exports'], conditionNames: ['node', 'require', 'types'] },
+    enhancedResolveOptions: {
+      exportsFields: ['exports'],
+      conditionNames: ['node', 'require', 'types'],
+    },
   },
 };

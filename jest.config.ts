@@ -14,7 +14,10 @@ const transform: Config['transform'] = {
 };
 
 /** unit: pure. storage: real Postgres, chDB, S3. workflow: real Temporal. end-to-end: the whole stack. */
-function project(displayName: string, extra: Partial<Config> = {}): NonNullable<Config['projects']>[0] {
+function project(
+  displayName: string,
+  extra: Partial<Config> = {},
+): NonNullable<Config['projects']>[0] {
   return {
     displayName,
     testEnvironment: 'node',
@@ -23,7 +26,7 @@ function project(displayName: string, extra: Partial<Config> = {}): NonNullable<
     moduleNameMapper: { '^anneal$': '<rootDir>/sdk/index.ts' },
     modulePathIgnorePatterns: ['<rootDir>/dist/', '<rootDir>/.anneal/'],
     ...extra,
-  } as NonNullable<Config['projects']>[0];
+  };
 }
 
 const database = {

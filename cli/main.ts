@@ -26,7 +26,9 @@ export function createProgram(): Command {
     .option('--api <url>', 'address of the api (default: ANNEAL_API or http://127.0.0.1:7400)')
     .option('--token <token>', 'a token (default: ANNEAL_TOKEN)')
     .addOption(
-      new Option('-o, --output <format>', 'how to print').choices(['table', 'json']).default('table'),
+      new Option('-o, --output <format>', 'how to print')
+        .choices(['table', 'json'])
+        .default('table'),
     )
     .addHelpText('after', EXAMPLES)
     .showHelpAfterError('Run with --help to see what is possible.')
@@ -59,11 +61,24 @@ function report(error: unknown, asJson: boolean): number {
   const { title, advice, status } = error.row;
   if (asJson) {
     const { code, message: detail, problems: errors } = error;
-    say(JSON.stringify({ type: `urn:anneal:error:${code}`, title, status, detail, advice, code, errors }));
+    say(
+      JSON.stringify({
+        type: `urn:anneal:error:${code}`,
+        title,
+        status,
+        detail,
+        advice,
+        code,
+        errors,
+      }),
+    );
   } else {
     say(`error: ${error.message}`);
     for (const problem of error.problems) {
-      const place = problem.line === undefined ? problem.path : `${problem.line}:${problem.column ?? 1} ${problem.path}`;
+      const place =
+        problem.line === undefined
+          ? problem.path
+          : `${problem.line}:${problem.column ?? 1} ${problem.path}`;
       say(`  ${place}: ${problem.message}`);
     }
     say(`  ${advice} (${error.code})`);

@@ -37,12 +37,18 @@ export function registerModel(program: Command): void {
       const { http, format } = contextOf(command);
       const shown = await http.get<ModelDetail>(`/api/v1/models/${encodeURIComponent(name)}`);
       const aliasesOf = (version: number): string =>
-        shown.aliases.filter((a) => a.version === version).map((a) => a.alias).join(',');
+        shown.aliases
+          .filter((a) => a.version === version)
+          .map((a) => a.alias)
+          .join(',');
       if (format === 'table') say(`${shown.name} ${shown.description}`.trim());
       printResult(format, shown, {
         columns: ['version', 'aliases', 'created', 'source'],
         rows: shown.versions.map((v) => [
-          String(v.version), aliasesOf(v.version), v.createdAt, v.source,
+          String(v.version),
+          aliasesOf(v.version),
+          v.createdAt,
+          v.source,
         ]),
       });
     });

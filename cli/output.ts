@@ -36,6 +36,9 @@ export function renderTable(
   const all = [columns.map((name) => name.toUpperCase()), ...rows];
   const widths = columns.map((_, i) => Math.max(...all.map((cells) => (cells[i] ?? '').length)));
   return all.map((cells) =>
-    widths.map((width, i) => (cells[i] ?? '').padEnd(width)).join('  ').trimEnd(),
+    widths
+      .map((width, i) => (cells[i] ?? '').padEnd(width))
+      .join('  ')
+      .trimEnd(),
   );
 }

@@ -36,7 +36,10 @@ function registerStart(run: Command): void {
     .command('start <file>')
     .description('start the pipeline in a .yaml or .ts file')
     .option('-p, --param <name=value>', 'a parameter; the value is JSON or plain text', collect, [])
-    .option('--code <dir>', "the project's folder, sent to the workers (default: the file's folder)")
+    .option(
+      '--code <dir>',
+      "the project's folder, sent to the workers (default: the file's folder)",
+    )
     .option('--run-key <key>', 'start at most once for this key')
     .option('--follow', 'stay and print what happens', false)
     .action(async (file: string, options: StartOptions, command: Command) => {
@@ -109,12 +112,20 @@ function registerReads(run: Command): void {
       const shown = await http.get<PipelineRun>(path);
       const { steps } = await http.get<{ steps: Step[] }>(`${path}/steps`);
       if (format === 'table') say(`${shown.pipeline} ${shown.status} ${shown.reason ?? ''}`.trim());
-      printResult(format, { ...shown, steps }, {
-        columns: ['step', 'status', 'started', 'ended', 'reason'],
-        rows: steps.map((step) => [
-          step.key, step.status, step.startedAt ?? '', step.endedAt ?? '', step.reason ?? '',
-        ]),
-      });
+      printResult(
+        format,
+        { ...shown, steps },
+        {
+          columns: ['step', 'status', 'started', 'ended', 'reason'],
+          rows: steps.map((step) => [
+            step.key,
+            step.status,
+            step.startedAt ?? '',
+            step.endedAt ?? '',
+            step.reason ?? '',
+          ]),
+        },
+      );
     });
   run
     .command('logs <id>')

@@ -66,13 +66,17 @@ export async function tellStory(
     const gaps = await gapsOf(http, { runId: step.trackedRunId ?? '', epochs: story.epochs });
     const curve = gaps.length === 0 ? 'no gap' : `${gaps.length} gaps`;
     const accuracy = Number(valueOf(story.steps, step.key, 'accuracy'));
-    say(`  ${step.key}: loss for ${story.epochs} epochs in one run, ${curve}; accuracy ${accuracy.toFixed(4)} in training`);
+    say(
+      `  ${step.key}: loss for ${story.epochs} epochs in one run, ${curve}; accuracy ${accuracy.toFixed(4)} in training`,
+    );
   }
   const accuracy = Number(valueOf(story.steps, 'evaluate', 'accuracy'));
   say(`Accuracy on the held-back rows: ${accuracy.toFixed(4)}`);
   const perClass = valueOf(story.steps, 'evaluate', 'per_class');
   if (Array.isArray(perClass)) {
-    say(`  by digit: ${perClass.map((share, digit) => `${digit}: ${Number(share).toFixed(2)}`).join('  ')}`);
+    say(
+      `  by digit: ${perClass.map((share, digit) => `${digit}: ${Number(share).toFixed(2)}`).join('  ')}`,
+    );
   }
   const version = valueOf(story.steps, 'register', 'version');
   say(`Model digits version ${String(version)} is champion: ${ready.api}/api/v1/models/digits`);

@@ -101,17 +101,23 @@ async function killWorker(
   const deadline = Date.now() + RUN_TIMEOUT_MS;
   for (;;) {
     const path = `/api/v1/pipeline-runs/${runId}/checkpoints`;
-    const { checkpoints } = await http.get<{ checkpoints: { stepKey: string; name: string }[] }>(path);
+    const { checkpoints } = await http.get<{ checkpoints: { stepKey: string; name: string }[] }>(
+      path,
+    );
     const newest = checkpoints.at(-1);
     if (newest !== undefined && checkpoints.length >= KILL_AFTER_CHECKPOINTS) {
       process.kill(pid, 'SIGKILL');
-      say(`\nKilled the step worker (SIGKILL, process ${pid}) while ${newest.stepKey} was at ${newest.name}.`);
+      say(
+        `\nKilled the step worker (SIGKILL, process ${pid}) while ${newest.stepKey} was at ${newest.name}.`,
+      );
       say('Temporal notices within 10 s; the steps go on from their checkpoints …');
       return { stepKey: newest.stepKey, checkpoint: newest.name };
     }
     const run = await http.get<PipelineRun>(`/api/v1/pipeline-runs/${runId}`);
     if (run.endedAt !== null || Date.now() > deadline) {
-      throw new Error(`the run was ${run.status} before anything could be killed: ${run.reason ?? ''}`);
+      throw new Error(
+        `the run was ${run.status} before anything could be killed: ${run.reason ?? ''}`,
+      );
     }
     await sleep(POLL_MS);
   }
@@ -125,7 +131,8 @@ async function readStory(
   const deadline = Date.now() + RUN_TIMEOUT_MS;
   let run = await http.get<PipelineRun>(path);
   while (run.endedAt === null) {
-    if (Date.now() > deadline) throw new Error(`the run did not end within ${RUN_TIMEOUT_MS / 1000} s`);
+    if (Date.now() > deadline)
+      throw new Error(`the run did not end within ${RUN_TIMEOUT_MS / 1000} s`);
     await sleep(POLL_MS * 4);
     run = await http.get<PipelineRun>(path);
   }

@@ -14,7 +14,11 @@ export class AppError extends Error {
   readonly problems: readonly Problem[];
 
   /** `message` says what is wrong and why, in one sentence, without secrets. */
-  constructor(code: ErrorCode, message: string, extra?: { problems?: readonly Problem[]; cause?: unknown }) {
+  constructor(
+    code: ErrorCode,
+    message: string,
+    extra?: { problems?: readonly Problem[]; cause?: unknown },
+  ) {
     super(message, extra?.cause === undefined ? undefined : { cause: extra.cause });
     this.name = 'AppError';
     this.code = code;

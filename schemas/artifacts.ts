@@ -13,7 +13,9 @@ export type Manifest = z.infer<typeof Manifest>;
 
 /** Body of POST /api/v1/objects/plan: which of these bytes are missing? */
 export const PlanUploads = z.strictObject({
-  objects: z.array(z.strictObject({ digest: Digest, sizeBytes: z.number().int().min(0) })).max(10_000),
+  objects: z
+    .array(z.strictObject({ digest: Digest, sizeBytes: z.number().int().min(0) }))
+    .max(10_000),
 });
 export type PlanUploads = z.infer<typeof PlanUploads>;
 /** The objects to upload, each by PUT to `url` with exactly these headers; expires in 15 minutes. */

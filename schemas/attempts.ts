@@ -48,10 +48,7 @@ export const AttemptTicket = z.object({
   /** Input name → an artifact, a list of artifacts (foreach), or plain JSON. */
   inputs: z.record(
     z.string(),
-    z.union([
-      z.object({ download: Download }),
-      z.object({ value: z.json() }),
-    ]),
+    z.union([z.object({ download: Download }), z.object({ value: z.json() })]),
   ),
   code: z.object({ digest: z.string(), url: z.string() }).nullable(),
   resume: z.object({ name: z.string(), download: Download }).nullable(),

@@ -8,7 +8,10 @@ export type PipelineRunStatus = z.infer<typeof PipelineRunStatus>;
 export const StartPipelineRun = z.strictObject({
   plan: Plan,
   params: Params.default({}),
-  codeDigest: z.string().regex(/^[0-9a-f]{64}$/).optional(),
+  codeDigest: z
+    .string()
+    .regex(/^[0-9a-f]{64}$/)
+    .optional(),
   runKey: z.string().min(1).max(200).optional(),
 });
 export type StartPipelineRun = z.infer<typeof StartPipelineRun>;
@@ -28,7 +31,13 @@ export const PipelineRun = z.object({
 export type PipelineRun = z.infer<typeof PipelineRun>;
 
 export const StepStatus = z.enum([
-  'waiting', 'running', 'retrying', 'succeeded', 'failed', 'skipped', 'cancelled',
+  'waiting',
+  'running',
+  'retrying',
+  'succeeded',
+  'failed',
+  'skipped',
+  'cancelled',
 ]);
 export type StepStatus = z.infer<typeof StepStatus>;
 

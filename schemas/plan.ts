@@ -10,7 +10,14 @@ export const PLAN_LIMITS = {
 } as const;
 
 export const FailureClass = z.enum([
-  'crash', 'oom', 'timeout', 'heartbeat', 'preempted', 'node-lost', 'data', 'quota',
+  'crash',
+  'oom',
+  'timeout',
+  'heartbeat',
+  'preempted',
+  'node-lost',
+  'data',
+  'quota',
 ]);
 export type FailureClass = z.infer<typeof FailureClass>;
 
@@ -48,9 +55,7 @@ export const StepSpec = z.strictObject({
   timeoutSeconds: z.number(),
   retry: z.strictObject({ max: z.number().int(), on: z.array(FailureClass) }),
   env: z.record(z.string(), z.string()).optional(),
-  checkpoint: z
-    .strictObject({ keep: z.number().int(), graceSeconds: z.number() })
-    .optional(),
+  checkpoint: z.strictObject({ keep: z.number().int(), graceSeconds: z.number() }).optional(),
 });
 export type StepSpec = z.infer<typeof StepSpec>;
 

@@ -2,9 +2,16 @@ import { z } from 'zod';
 
 /** Every permission that a route may ask for. */
 export const Permission = z.enum([
-  'experiments:read', 'experiments:write', 'runs:read', 'runs:write',
-  'artifacts:read', 'artifacts:write', 'models:read', 'models:write',
-  'pipelines:read', 'pipelines:write',
+  'experiments:read',
+  'experiments:write',
+  'runs:read',
+  'runs:write',
+  'artifacts:read',
+  'artifacts:write',
+  'models:read',
+  'models:write',
+  'pipelines:read',
+  'pipelines:write',
   'attempts:begin', // nodes
   'attempts:self', // one attempt, for itself
 ]);

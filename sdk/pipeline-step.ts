@@ -33,9 +33,9 @@ export function checkDefaults(value: unknown, report: Report): Raw['defaults'] {
     report(['defaults'], `must be a mapping with ${DEFAULT_KEYS.join(', ')}.`);
     return {};
   }
-  let wrong = false;
+  const wrong: string[] = [];
   const noted: Report = (path, message) => {
-    wrong = true;
+    wrong.push(message);
     report(path, message);
   };
   checkKeys(value, { path: ['defaults'], known: DEFAULT_KEYS, report: noted });
@@ -43,7 +43,7 @@ export function checkDefaults(value: unknown, report: Report): Raw['defaults'] {
     noted(['defaults', ...key], message);
   });
   reader.common();
-  return wrong ? {} : value; // what is wrong is reported once, not at every step
+  return wrong.length > 0 ? {} : value; // what is wrong is reported once, not at every step
 }
 
 /** One step of the file as a step of the plan (without `needs`), or undefined after a report. */
@@ -192,10 +192,8 @@ class StepReader {
   private duration(path: readonly string[], fallback: string): number {
     const [key = '', inner] = path;
     const given = this.step[key];
-    const value = inner !== undefined && isRecord(given) ? given[inner] : given;
-    const seconds = isText(value ?? fallback)
-      ? parseDuration(String(value ?? fallback))
-      : undefined;
+    const value = (inner !== undefined && isRecord(given) ? given[inner] : given) ?? fallback;
+    const seconds = isText(value) ? parseDuration(value) : undefined;
     if (seconds !== undefined) return seconds;
     this.report(path, 'must be a duration such as 90s, 10m, 6h or 7d.');
     return 1;
@@ -246,7 +244,8 @@ class StepReader {
 /** The nearest failure class to the first entry that is none. */
 function hintFor(classes: unknown): string {
   const names: readonly string[] = FailureClass.options;
-  const wrong = Array.isArray(classes) ? classes.find((name) => !names.includes(String(name))) : '';
+  const list: unknown[] = Array.isArray(classes) ? classes : [];
+  const wrong = list.find((name) => !names.includes(String(name)));
   return suggest(String(wrong), names);
 }
 

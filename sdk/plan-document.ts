@@ -18,9 +18,11 @@ function paramToDocument(spec: ParamSpec): unknown {
 }
 
 function stepToDocument(step: StepSpec): Readonly<Record<string, unknown>> {
-  const { name: _name, needs: _needs, timeoutSeconds, checkpoint, outputs, ...same } = step;
+  const { timeoutSeconds, checkpoint, outputs } = step;
+  const own = ['name', 'needs', 'timeoutSeconds', 'checkpoint', 'outputs'];
+  const same = Object.entries(step).filter(([key]) => !own.includes(key));
   return {
-    ...same,
+    ...Object.fromEntries(same),
     ...(outputs && { outputs: mapValues(outputs, outputToDocument) }),
     timeout: `${timeoutSeconds}s`,
     ...(checkpoint && {

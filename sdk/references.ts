@@ -67,7 +67,7 @@ export class Reference<T> {
   }
 
   private with<R>(op: BinaryOp, other: unknown): Reference<R> {
-    const right = other instanceof Reference ? (other.tree as Expression) : literal(other);
+    const right = other instanceof Reference ? other.tree : literal(other);
     return new Reference({ kind: 'binary', op, left: this.tree, right });
   }
 }

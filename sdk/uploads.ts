@@ -89,7 +89,7 @@ async function uploadFile(local: LocalFile, upload: UploadPlan['uploads'][0]): P
       headers: { ...upload.headers, 'content-length': String(local.sizeBytes) },
       body: Readable.toWeb(stream) as ReadableStream,
       duplex: 'half',
-    } as RequestInit);
+    });
     if (!isOk) throw refusal(local, { status, text });
   } finally {
     stream.destroy();

@@ -55,6 +55,6 @@ function signalsOf(context: Context): StepSignals {
     },
     stop: context.cancelled.catch(() =>
       context.cancellationDetails?.workerShutdown === true ? 'preempted' : 'cancelled',
-    ) as StepSignals['stop'],
+    ),
   };
 }

@@ -1,12 +1,14 @@
+import { isAppError } from '../errors/app-error';
 import type { LogLine } from '../schemas/pipeline-runs';
 import type { Http } from '../sdk/http';
 
 /** Soon enough for a person who follows, rare enough for the api. */
 const FLUSH_MS = 500;
 const BATCH_LINES = 500; // the api takes 1,000
-const LINE_CHARS_MAX = 16 * 1024;
+const LINE_CHARS_MAX = 16 * 1024; // as the api
 /** Per attempt; beyond it only a note is kept. Metrics and files have no such limit. */
 const BYTES_MAX = 64 * 1024 * 1024;
+const FULL = 'The log of this attempt is full (64 MiB): the rest is not kept.';
 
 /** Sends an attempt's lines to the api in order; nothing is lost on an ordinary end. */
 export class LogShipper {
@@ -15,10 +17,11 @@ export class LogShipper {
   private seq = 0;
   private bytes = 0;
   private timer: NodeJS.Timeout | undefined;
-  private sending: Promise<void> = Promise.resolve();
+  private sending: Promise<void> | undefined;
+  private refused: unknown;
   private readonly onRefused: (error: unknown) => void;
 
-  /** `onRefused` hears of a failed delivery; the lines stay and are sent again. */
+  /** `onRefused` hears once that the api takes no more; what waits then is given up. */
   constructor(http: Http, onRefused: (error: unknown) => void) {
     this.http = http;
     this.onRefused = onRefused;
@@ -26,6 +29,7 @@ export class LogShipper {
 
   /** Adds a line; longer ones are cut into several. */
   add(stream: LogLine['stream'], text: string): void {
+    if (this.refused !== undefined) return;
     for (let at = 0; at === 0 || at < text.length; at += LINE_CHARS_MAX) {
       this.push(stream, text.slice(at, at + LINE_CHARS_MAX));
     }
@@ -34,36 +38,43 @@ export class LogShipper {
   }
 
   private push(stream: LogLine['stream'], text: string): void {
-    if (this.bytes > BYTES_MAX) return;
-    this.bytes += text.length;
-    const full = this.bytes > BYTES_MAX;
-    const line = full
-      ? {
-          stream: 'anneal' as const,
-          text: 'The log of this attempt is full (64 MiB): the rest is not kept.',
-        }
-      : { stream, text };
+    const isOurs = stream === 'anneal'; // few, and they say why the step ended
+    if (this.bytes > BYTES_MAX && !isOurs) return;
+    this.bytes += Buffer.byteLength(text);
+    const isFull = this.bytes > BYTES_MAX && !isOurs;
+    const line = isFull ? { stream: 'anneal' as const, text: FULL } : { stream, text };
     this.waiting.push({ seq: this.seq, at: new Date().toISOString(), ...line });
     this.seq += 1;
   }
 
-  /** Sends all that waits; resolves when it was taken or refused. */
+  /** Sends what waits; resolves when it was taken or refused. One request at a time. */
   flush(): Promise<void> {
     clearTimeout(this.timer);
     this.timer = undefined;
-    this.sending = this.sending.then(() => this.send());
+    this.sending ??= this.send().finally(() => {
+      this.sending = undefined;
+    });
     return this.sending;
   }
 
+  /** Sends everything that was added before this call. */
+  async finish(): Promise<void> {
+    await this.flush();
+    await this.flush(); // lines that came between the last request and its answer
+  }
+
   private async send(): Promise<void> {
-    while (this.waiting.length > 0) {
+    while (this.waiting.length > 0 && this.refused === undefined) {
       const lines = this.waiting.slice(0, BATCH_LINES);
       try {
         await this.http.post('/api/v1/attempts/self/logs', { lines });
         this.waiting.splice(0, lines.length);
       } catch (error) {
+        // as long as it may help to repeat, the lines stay: the next line or the end tries again
+        if (isAppError(error) && error.row.retryable) return;
+        this.refused = error;
+        this.waiting.length = 0;
         this.onRefused(error);
-        return;
       }
     }
   }

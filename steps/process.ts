@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process';
-import { createInterface } from 'node:readline';
+import type { ChildProcessByStdio } from 'node:child_process';
 import type { Readable } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogLine } from '../schemas/pipeline-runs';
 import { guardGroup } from './guard';
+import { readLines } from './lines';
 
 /** How a step's process ended. */
 export interface ProcessEnd {
@@ -27,34 +29,27 @@ export interface ProcessOptions {
   readonly env: Readonly<Record<string, string>>;
   readonly onLine: (stream: LogLine['stream'], text: string) => void;
 }
+type Child = ChildProcessByStdio<null, Readable, Readable>;
+
+/** The step's last words are in the pipes already; a daemon that left the group may hold them open. */
+const LAST_WORDS_MS = 2_000;
 
 /** Starts a step's command in a group of its own, its output line by line. */
 export function startProcess(options: ProcessOptions): StepProcess {
-  const [file = '', ...args] = options.argv;
-  const child = spawn(file, args, {
-    cwd: options.cwd,
-    env: { ...options.env },
-    detached: true,
-    stdio: ['ignore', 'pipe', 'pipe'],
-  });
-  const guard = child.pid === undefined ? undefined : guardGroup(child.pid);
-  const state = { terminated: false, timer: undefined as NodeJS.Timeout | undefined };
+  const child = spawnGroup(options);
+  if (typeof child === 'string') return neverStarted(child);
+  const { pid } = child;
+  const guard = pid === undefined ? undefined : guardGroup(pid);
+  const state = { terminated: false, ended: false, timer: undefined as NodeJS.Timeout | undefined };
   const signalGroup = (signal: NodeJS.Signals): void => {
-    if (child.pid === undefined) return;
+    if (pid === undefined || state.ended) return; // by then the number may be someone else's
     try {
-      process.kill(-child.pid, signal);
+      process.kill(-pid, signal);
     } catch {
       // the group is gone already
     }
   };
-  const output = Promise.all([
-    readLines(child.stdout, (text) => {
-      options.onLine('stdout', text);
-    }),
-    readLines(child.stderr, (text) => {
-      options.onLine('stderr', text);
-    }),
-  ]);
+  const output = readOutput(child, options.onLine);
   const exited = new Promise<Omit<ProcessEnd, 'terminated'>>((resolve) => {
     child.once('error', (error) => {
       resolve({ code: null, signal: null, startError: error.message });
@@ -66,8 +61,9 @@ export function startProcess(options: ProcessOptions): StepProcess {
   const ended = exited.then(async (end) => {
     clearTimeout(state.timer);
     signalGroup('SIGKILL'); // what the step left running behind itself ends with it
+    state.ended = true;
     guard?.release();
-    if (end.startError === undefined) await output;
+    await output.finish();
     return { ...end, terminated: state.terminated };
   });
   return {
@@ -86,6 +82,41 @@ export function startProcess(options: ProcessOptions): StepProcess {
   };
 }
 
-async function readLines(stream: Readable, onLine: (text: string) => void): Promise<void> {
-  for await (const line of createInterface({ input: stream, crlfDelay: Infinity })) onLine(line);
+/** The child, or why node refuses even to try (an argument with a NUL, too many bytes). */
+function spawnGroup({ argv, cwd, env }: ProcessOptions): Child | string {
+  const [file = '', ...args] = argv;
+  try {
+    return spawn(file, args, {
+      cwd,
+      env: { ...env },
+      detached: true,
+      stdio: ['ignore', 'pipe', 'pipe'],
+    });
+  } catch (error) {
+    return error instanceof Error ? error.message : String(error);
+  }
+}
+
+function neverStarted(startError: string): StepProcess {
+  const end = { code: null, signal: null, startError, terminated: false };
+  return { ended: Promise.resolve(end), kill: () => undefined, terminate: () => undefined };
+}
+
+function readOutput(child: Child, onLine: ProcessOptions['onLine']): { finish(): Promise<void> } {
+  const reading = (['stdout', 'stderr'] as const).map((stream) =>
+    readLines(child[stream], (text) => {
+      onLine(stream, text);
+    }).catch(() => undefined), // closed by us, below
+  );
+  return {
+    finish: async () => {
+      const patience = new AbortController();
+      const late = sleep(LAST_WORDS_MS, undefined, { signal: patience.signal }).catch(() => undefined);
+      await Promise.race([Promise.all(reading), late]);
+      patience.abort();
+      child.stdout.destroy();
+      child.stderr.destroy();
+      await Promise.all(reading);
+    },
+  };
 }

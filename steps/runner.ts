@@ -32,7 +32,7 @@ async function main(): Promise<number> {
   const run = openTrackedRun();
   try {
     const returned: unknown = await step.run(
-      step.in.parse(input) as never,
+      step.in.parse(input),
       createContext(run, stop.signal),
     );
     const output = step.out.parse(returned);

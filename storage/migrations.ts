@@ -13,7 +13,9 @@ export interface Migration {
 
 /** The files `0001_name.sql`, `0002_name.sql`, … of a folder in order; refuses gaps. */
 export function readMigrations(folder: string): Migration[] {
-  const names = readdirSync(folder).filter((name) => name.endsWith('.sql')).sort();
+  const names = readdirSync(folder)
+    .filter((name) => name.endsWith('.sql'))
+    .sort();
   return names.map((name, i) => {
     const number = Number(name.slice(0, 4));
     if (!/^\d{4}_[a-z0-9_]+\.sql$/.test(name) || number !== i + 1) {

@@ -46,7 +46,8 @@ export async function createExperiment(
       const deleted = taken?.lifecycleStage === 'deleted' ? ' in the deleted state' : '';
       throw new AppError('ALREADY_EXISTS', `Experiment '${name}' already exists${deleted}.`);
     }
-    for (const tag of input.tags) await upsertExperimentTag(sql, { projectId, id: created.id, ...tag });
+    for (const tag of input.tags)
+      await upsertExperimentTag(sql, { projectId, id: created.id, ...tag });
     return created;
   });
 }
@@ -79,7 +80,11 @@ export async function getExperimentByName(
   return withTags(deps, at.projectId, found(experiment, 'experiment', at.name));
 }
 
-async function withTags(deps: Deps, projectId: string, experiment: Experiment): Promise<TaggedExperiment> {
+async function withTags(
+  deps: Deps,
+  projectId: string,
+  experiment: Experiment,
+): Promise<TaggedExperiment> {
   const [tagged] = await addTags(deps, projectId, [experiment]);
   return tagged ?? { experiment, tags: [] };
 }
@@ -110,13 +115,21 @@ export async function searchExperiments(
   const { projectId, stages } = input;
   const limit = checkMaxResults(input.maxResults, { most: SEARCH_MAX, unset: 0 });
   const after = readPageToken(input.pageToken, Cursor);
-  const rows = await selectExperiments(deps.postgres, { projectId, stages, after, limit: limit + 1 });
+  const rows = await selectExperiments(deps.postgres, {
+    projectId,
+    stages,
+    after,
+    limit: limit + 1,
+  });
   const { page, nextPageToken } = toPage(rows, limit, ({ createdMs, id }) => ({ createdMs, id }));
   return { experiments: await addTags(deps, projectId, page), nextPageToken };
 }
 
 /** Renames an active experiment. */
-export async function updateExperiment(deps: Deps, at: At & { readonly name: string }): Promise<void> {
+export async function updateExperiment(
+  deps: Deps,
+  at: At & { readonly name: string },
+): Promise<void> {
   checkName(at.name);
   await assertActive(deps, at);
   const taken = await selectExperimentByName(deps.postgres, at);
@@ -154,7 +167,10 @@ export async function setExperimentTag(deps: Deps, at: At & KeyValue): Promise<v
 }
 
 /** Removes a tag; NOT_FOUND if there is none. */
-export async function removeExperimentTag(deps: Deps, at: At & { readonly key: string }): Promise<void> {
+export async function removeExperimentTag(
+  deps: Deps,
+  at: At & { readonly key: string },
+): Promise<void> {
   await assertActive(deps, at);
   if (await deleteExperimentTag(deps.postgres, at)) return;
   throw new AppError('NOT_FOUND', `Experiment ${at.id} has no tag '${at.key}'.`);

@@ -20,7 +20,9 @@ const NAME_RULE =
 /** Refuses a key of a metric, param or tag that MLflow refuses too. */
 export function checkKey(kind: 'metric' | 'parameter' | 'tag', key: string): void {
   if (!/^[/\p{L}\p{N}_.\- :]*$/u.test(key) || key === '') {
-    throw invalid(`Invalid value ${JSON.stringify(key)} for parameter '${kind} name' supplied: ${NAME_RULE}`);
+    throw invalid(
+      `Invalid value ${JSON.stringify(key)} for parameter '${kind} name' supplied: ${NAME_RULE}`,
+    );
   }
   const parts = key.split('/');
   if (parts.some((part) => part === '' || part === '.' || part === '..')) {
@@ -60,7 +62,9 @@ export function checkBatch(batch: {
   const { metrics, params, tags } = batch;
   const check = (what: string, count: number, most: number): void => {
     if (count > most) {
-      throw invalid(`A batch logging request can contain at most ${most} ${what}. Got ${count} ${what}.`);
+      throw invalid(
+        `A batch logging request can contain at most ${most} ${what}. Got ${count} ${what}.`,
+      );
     }
   };
   check('metrics', metrics.length, TRACKER_LIMITS.batchMetrics);
@@ -76,7 +80,10 @@ export function checkBatch(batch: {
 }
 
 /** Refuses a number of rows outside 1 … `most`. */
-export function checkMaxResults(given: number | undefined, { most, unset }: { most: number; unset: number }): number {
+export function checkMaxResults(
+  given: number | undefined,
+  { most, unset }: { most: number; unset: number },
+): number {
   const value = given ?? unset;
   if (value >= 1 && value <= most) return value;
   throw invalid(

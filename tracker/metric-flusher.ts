@@ -90,7 +90,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
     stored: (count, boundMs) => {
       if (deps.wal.stats().blocksStored >= count) return Promise.resolve(true);
       return new Promise((resolve) => {
-        const timer = setTimeout(() => resolve(false), boundMs);
+        const timer = setTimeout(() => { resolve(false); }, boundMs);
         const done = (stored: boolean): void => {
           clearTimeout(timer);
           resolve(stored);

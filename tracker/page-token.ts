@@ -12,7 +12,10 @@ export function readPageToken<T>(token: string | undefined, schema: z.ZodType<T>
   try {
     return schema.parse(JSON.parse(Buffer.from(token, 'base64url').toString('utf8')));
   } catch {
-    throw new AppError('INVALID_ARGUMENT', 'Invalid page token: use the one of the page before, unchanged.');
+    throw new AppError(
+      'INVALID_ARGUMENT',
+      'Invalid page token: use the one of the page before, unchanged.',
+    );
   }
 }
 

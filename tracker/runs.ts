@@ -55,7 +55,11 @@ export async function createRun(
         : await createOrAdoptRun(sql, { run: row, step: principal.attempt, nested });
     // an adopted run keeps its name: it is the same run
     const nameTag = made.adopted ? [] : [{ key: RUN_NAME_TAG, value: name }];
-    const entries = [...given.filter((tag) => tag.key !== RUN_NAME_TAG), ...nameTag, ...stepTags(principal)];
+    const entries = [
+      ...given.filter((tag) => tag.key !== RUN_NAME_TAG),
+      ...nameTag,
+      ...stepTags(principal),
+    ];
     await upsertTags(sql, { projectId, runId: made.run.id, entries });
     return made.run;
   });
@@ -89,7 +93,11 @@ export async function getRun(
   deps: Deps,
   at: { readonly projectId: string; readonly runId: string },
 ): Promise<RunDetail> {
-  const run = found(await selectRun(deps.postgres, { projectId: at.projectId, id: at.runId }), 'run', at.runId);
+  const run = found(
+    await selectRun(deps.postgres, { projectId: at.projectId, id: at.runId }),
+    'run',
+    at.runId,
+  );
   const [detail] = await addDetails(deps.postgres, at.projectId, [run]);
   return detail ?? { run, params: [], tags: [], metrics: [] };
 }
@@ -105,7 +113,7 @@ async function addDetails(sql: Sql, projectId: string, runs: readonly Run[]): Pr
     run,
     params: params.get(run.id) ?? [],
     tags: tags.get(run.id) ?? [],
-    metrics: (metrics.get(run.id) ?? []) as readonly MetricPoint[],
+    metrics: (metrics.get(run.id) ?? []),
   }));
 }
 
@@ -148,7 +156,10 @@ interface WriteAt {
  * The run if this caller may write to it now: it is active, and an attempt's token belongs to the
  * newest attempt of its step. Status never matters: a FINISHED run still takes metrics.
  */
-export async function assertWritableRun(deps: { readonly postgres: Sql }, at: WriteAt): Promise<Run> {
+export async function assertWritableRun(
+  deps: { readonly postgres: Sql },
+  at: WriteAt,
+): Promise<Run> {
   const { projectId, attempt } = at.principal;
   const run = found(await selectRun(deps.postgres, { projectId, id: at.runId }), 'run', at.runId);
   if (run.lifecycleStage !== 'active') {
@@ -156,7 +167,11 @@ export async function assertWritableRun(deps: { readonly postgres: Sql }, at: Wr
     throw new AppError('INVALID_ARGUMENT', message);
   }
   if (attempt !== undefined) {
-    await assertNewestAttempt(deps.postgres, { projectId, pipelineRunId: attempt.runId, ...attempt });
+    await assertNewestAttempt(deps.postgres, {
+      projectId,
+      pipelineRunId: attempt.runId,
+      ...attempt,
+    });
   }
   return run;
 }
@@ -206,7 +221,10 @@ export async function writeTags(
 }
 
 /** Removes a tag of an active run; NOT_FOUND if there is none. */
-export async function removeTag(deps: Deps, input: WriteAt & { readonly key: string }): Promise<void> {
+export async function removeTag(
+  deps: Deps,
+  input: WriteAt & { readonly key: string },
+): Promise<void> {
   const { projectId } = input.principal;
   await assertWritableRun(deps, input);
   if (await deleteTag(deps.postgres, { projectId, runId: input.runId, key: input.key })) return;

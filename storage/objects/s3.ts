@@ -139,7 +139,7 @@ async function putObject(
 }
 
 async function drain(stream: Readable): Promise<void> {
-  for await (const chunk of stream) void chunk;
+  for await (const chunk of stream) chunk;
 }
 
 async function getObject(

@@ -22,7 +22,15 @@ const CONNECT_TIMEOUT_MS = 5_000;
 
 /** Codes of node and Postgres that say "not there (yet)", so a retry may help. */
 const UNAVAILABLE = new Set([
-  'ECONNREFUSED', 'ECONNRESET', 'EPIPE', 'ETIMEDOUT', 'ENOENT', '57P01', '57P02', '57P03', '53300',
+  'ECONNREFUSED',
+  'ECONNRESET',
+  'EPIPE',
+  'ETIMEDOUT',
+  'ENOENT',
+  '57P01',
+  '57P02',
+  '57P03',
+  '53300',
 ]);
 
 /** Opens a pool; no connection is made before the first statement. */
@@ -80,9 +88,14 @@ function translate(error: unknown): unknown {
   const code = errorCode(error);
   const text = error instanceof Error ? error.message : '';
   if (code === '53100') {
-    return new AppError('STORAGE_FULL', 'Postgres has no space left on its disk.', { cause: error });
+    return new AppError('STORAGE_FULL', 'Postgres has no space left on its disk.', {
+      cause: error,
+    });
   }
-  if (UNAVAILABLE.has(code) || /timeout exceeded when trying to connect|Connection terminated/.test(text)) {
+  if (
+    UNAVAILABLE.has(code) ||
+    /timeout exceeded when trying to connect|Connection terminated/.test(text)
+  ) {
     return new AppError('DEPENDENCY_UNAVAILABLE', 'Postgres does not answer.', { cause: error });
   }
   return error;

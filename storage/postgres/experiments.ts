@@ -76,7 +76,10 @@ export function selectExperiments(
   return sql.query<Experiment>(SELECT_PAGE, values);
 }
 
-export async function renameExperiment(sql: Sql, at: At & { readonly name: string }): Promise<void> {
+export async function renameExperiment(
+  sql: Sql,
+  at: At & { readonly name: string },
+): Promise<void> {
   await sql.query(RENAME, [at.projectId, at.id, at.name]);
 }
 

@@ -64,7 +64,15 @@ export interface NewRun extends At {
 
 export async function insertRun(sql: Sql, run: NewRun): Promise<Run> {
   const { step } = run;
-  const own = [run.projectId, run.id, run.experimentId, run.name, run.userId, run.startedMs, run.artifactUri];
+  const own = [
+    run.projectId,
+    run.id,
+    run.experimentId,
+    run.name,
+    run.userId,
+    run.startedMs,
+    run.artifactUri,
+  ];
   const ofStep = [step?.pipelineRunId, step?.stepKey, step?.attempt, step?.adoptionKey];
   const [row] = await sql.query<Run>(INSERT, [...own, ...ofStep.map((value) => value ?? null)]);
   if (row === undefined) throw new Error('the insert of a run returned nothing');
@@ -92,7 +100,14 @@ export function selectRuns(
   },
 ): Promise<Run[]> {
   const { projectId, experimentIds, stages, after, limit } = page;
-  const values = [projectId, experimentIds, stages, after?.startedMs ?? null, after?.id ?? null, limit];
+  const values = [
+    projectId,
+    experimentIds,
+    stages,
+    after?.startedMs ?? null,
+    after?.id ?? null,
+    limit,
+  ];
   return sql.query<Run>(SELECT_PAGE, values);
 }
 
@@ -109,7 +124,10 @@ export async function updateRun(
   return (await sql.query<Run>(UPDATE, values))[0];
 }
 
-export async function setRunStage(sql: Sql, at: At & { readonly stage: LifecycleStage }): Promise<void> {
+export async function setRunStage(
+  sql: Sql,
+  at: At & { readonly stage: LifecycleStage },
+): Promise<void> {
   await sql.query(SET_STAGE, [at.projectId, at.id, at.stage]);
 }
 
@@ -135,13 +153,19 @@ export async function countRunsOfAttempt(
 }
 
 /** Takes over the run that an earlier attempt made under this key. */
-export async function adoptRun(sql: Sql, at: AttemptAt & { readonly adoptionKey: string }): Promise<Run | undefined> {
+export async function adoptRun(
+  sql: Sql,
+  at: AttemptAt & { readonly adoptionKey: string },
+): Promise<Run | undefined> {
   const values = [at.projectId, at.pipelineRunId, at.stepKey, at.attempt, at.adoptionKey];
   return (await sql.query<Run>(ADOPT, values))[0];
 }
 
 /** The first run that a step makes is the step's run. */
-export async function setTrackedRun(sql: Sql, at: AttemptAt & { readonly runId: string }): Promise<void> {
+export async function setTrackedRun(
+  sql: Sql,
+  at: AttemptAt & { readonly runId: string },
+): Promise<void> {
   await sql.query(SET_TRACKED_RUN, [at.projectId, at.pipelineRunId, at.stepKey, at.runId]);
 }
 

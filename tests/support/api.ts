@@ -15,7 +15,9 @@ export interface TestApi {
 }
 
 /** Starts it open to the local user; no Temporal unless `settings` name one. */
-export async function startTestApi(settings: Readonly<Record<string, string>> = {}): Promise<TestApi> {
+export async function startTestApi(
+  settings: Readonly<Record<string, string>> = {},
+): Promise<TestApi> {
   const database = await createTestDatabase();
   const dataDir = mkdtempSync(join(tmpdir(), 'anneal-api-'));
   const child = spawn(

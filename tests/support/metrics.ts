@@ -1,13 +1,13 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import type { MetricPoint } from '../../schemas/metrics';
 import { openClickHouse, type ClickHouse } from '../../storage/clickhouse/client';
 import { migrateClickHouse } from '../../storage/clickhouse/migrate';
 import type { Sql } from '../../storage/postgres/client';
 import { openWal } from '../../storage/wal/wal';
 import { openMetrics, type Metrics } from '../../tracker/metrics';
 import { startClickHouseHttp, type ClickHouseHttp } from './clickhouse-http';
+export { point } from './metrics-points';
 import { createTestDatabase, type TestDatabase } from './postgres';
 
 /** The whole write path on real stores. */
@@ -64,9 +64,4 @@ export async function insertRun(sql: Sql): Promise<string> {
     [id],
   );
   return id;
-}
-
-/** A point with what matters to the test. */
-export function point(given: Partial<MetricPoint>): MetricPoint {
-  return { key: 'loss', value: 0, step: 0, timestampMs: 1_760_000_000_000, ...given };
 }

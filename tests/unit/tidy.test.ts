@@ -38,12 +38,14 @@ const notThis = (file: string): boolean => file !== 'tests/unit/tidy.test.ts';
 
 describe('tidy', () => {
   it('leaves no unfinished work behind', () => {
-    const pattern = /\b(TODO|FIXME|XXX)\b|\b(it|describe|test)\.(only|skip)\b|\b(xit|xdescribe|fit|fdescribe)\(|\bdebugger\b/;
+    const pattern =
+      /\b(TODO|FIXME|XXX)\b|\b(it|describe|test)\.(only|skip)\b|\b(xit|xdescribe|fit|fdescribe)\(|\bdebugger\b/;
     expect(findings({ pattern, instead: 'finish it or delete it', files: notThis })).toEqual([]);
   });
 
   it('keeps SQL in storage', () => {
-    const pattern = /['"`]\s*(SELECT\s.+\sFROM|INSERT INTO|UPDATE\s+\w+\s+SET|DELETE FROM|CREATE TABLE)\b/;
+    const pattern =
+      /['"`]\s*(SELECT\s.+\sFROM|INSERT INTO|UPDATE\s+\w+\s+SET|DELETE FROM|CREATE TABLE)\b/;
     const files = (file: string): boolean => !/^(storage|tests|bench)\//.test(file);
     expect(findings({ pattern, instead: 'move the statement to storage/', files })).toEqual([]);
   });
@@ -77,7 +79,11 @@ describe('tidy', () => {
   it('names only files that exist in the documents', () => {
     const missing = FILES.filter((f) => f.endsWith('.md') && !f.startsWith('node_modules')).flatMap(
       (doc) =>
-        [...read(doc).matchAll(/`((?:[a-z0-9-]+\/)+[a-z0-9.-]+\.(?:ts|sql|md|py|mjs|yml|yaml|json))`/g)]
+        [
+          ...read(doc).matchAll(
+            /`((?:[a-z0-9-]+\/)+[a-z0-9.-]+\.(?:ts|sql|md|py|mjs|yml|yaml|json))`/g,
+          ),
+        ]
           .map((match) => match[1] ?? '')
           .filter((path) => !FILES.includes(path) && !path.startsWith('dist/'))
           .map((path) => `${doc} names ${path}`),

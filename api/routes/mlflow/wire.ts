@@ -92,7 +92,7 @@ function readValue(raw: unknown, type: FieldType, name: string): unknown {
     const [table] = type;
     return raw.map((item) => readMessage(item, table));
   }
-  if (typeof type === 'object') return readMessage(raw, type as FieldTable);
+  if (typeof type === 'object') return readMessage(raw, type);
   switch (type) {
     case 'string':
       return readString(raw, name);

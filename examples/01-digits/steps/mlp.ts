@@ -151,7 +151,8 @@ export function accuracyOf(model: Model, data: Table): { overall: number; perCla
   return { overall: sum / data.y.length, perClass: right.map((r, k) => r / (count[k] ?? 1)) };
 }
 
-const bytes = (a: Float64Array): string => Buffer.from(a.buffer, a.byteOffset, a.byteLength).toString('base64');
+const bytes = (a: Float64Array): string =>
+  Buffer.from(a.buffer, a.byteOffset, a.byteLength).toString('base64');
 const numbers = (text: string): Float64Array => {
   const raw = Buffer.from(text, 'base64');
   return new Float64Array(raw.buffer.slice(raw.byteOffset, raw.byteOffset + raw.byteLength));
