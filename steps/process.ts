@@ -103,15 +103,18 @@ function neverStarted(startError: string): StepProcess {
 }
 
 function readOutput(child: Child, onLine: ProcessOptions['onLine']): { finish(): Promise<void> } {
-  const reading = (['stdout', 'stderr'] as const).map((stream) =>
-    readLines(child[stream], (text) => {
-      onLine(stream, text);
-    }).catch(() => undefined), // closed by us, below
+  const reading = (['stdout', 'stderr'] as const).map(
+    (stream) =>
+      readLines(child[stream], (text) => {
+        onLine(stream, text);
+      }).catch(() => undefined), // closed by us, below
   );
   return {
     finish: async () => {
       const patience = new AbortController();
-      const late = sleep(LAST_WORDS_MS, undefined, { signal: patience.signal }).catch(() => undefined);
+      const late = sleep(LAST_WORDS_MS, undefined, { signal: patience.signal }).catch(
+        () => undefined,
+      );
       await Promise.race([Promise.all(reading), late]);
       patience.abort();
       child.stdout.destroy();

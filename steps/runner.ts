@@ -31,10 +31,7 @@ async function main(): Promise<number> {
   });
   const run = openTrackedRun();
   try {
-    const returned: unknown = await step.run(
-      step.in.parse(input),
-      createContext(run, stop.signal),
-    );
+    const returned: unknown = await step.run(step.in.parse(input), createContext(run, stop.signal));
     const output = step.out.parse(returned);
     await run.end('FINISHED');
     writeOutputs(output);
