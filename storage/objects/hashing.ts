@@ -5,7 +5,7 @@ import type { PutOptions } from './store';
 
 interface HashedOptions {
   readonly sizeBytesMax: number;
-  onEnd(got: PutOptions): void;
+  readonly onEnd: (got: PutOptions) => void;
 }
 
 /**

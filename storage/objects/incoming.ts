@@ -12,7 +12,7 @@ const LEFTOVER_AGE_MS = 24 * 60 * 60 * 1000;
 /** A complete file that nobody sees yet. */
 export interface IncomingFile extends PutOptions {
   readonly path: string;
-  discard(): Promise<void>;
+  readonly discard: () => Promise<void>;
 }
 /** A folder where uploads wait until all of their bytes are there. */
 export interface Incoming {

@@ -10,6 +10,7 @@ import { createReadStream } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { finished } from 'node:stream/promises';
 import { assertSame, hashed } from './hashing';
 import { openIncoming } from './incoming';
 import { checkKey } from './keys';
@@ -139,7 +140,7 @@ async function putObject(
 }
 
 async function drain(stream: Readable): Promise<void> {
-  for await (const chunk of stream) chunk;
+  await finished(stream.resume());
 }
 
 async function getObject(

@@ -16,9 +16,9 @@ export interface ByteRange {
 }
 /** Bytes whose digest was learnt while they arrived; nobody sees them before `publish`. */
 export interface ReceivedBytes extends PutOptions {
-  publish(key: string): Promise<void>;
+  readonly publish: (key: string) => Promise<void>;
   /** Frees the space; harmless after `publish`. */
-  discard(): Promise<void>;
+  readonly discard: () => Promise<void>;
 }
 /** What a signed URL allows. */
 export type SignedRight =

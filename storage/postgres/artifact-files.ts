@@ -82,7 +82,7 @@ export function selectFolder(
   sql: Sql,
   find: { readonly projectId: string; readonly folder: string; readonly limit: number },
 ): Promise<FolderEntry[]> {
-  const nameFrom = find.folder === '' ? 1 : [...find.folder].length + 2; // substr counts from 1
+  const nameFrom = find.folder === '' ? 1 : Array.from(find.folder).length + 2; // substr counts from 1
   const values = [find.projectId, ...folderRange(find.folder), nameFrom, find.limit];
   return sql.query<FolderEntry>(SELECT_FOLDER, values);
 }
