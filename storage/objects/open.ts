@@ -12,6 +12,10 @@ import type { ObjectStore } from './store';
 export function openObjects(config: Config): ObjectStore {
   if (config.S3_BUCKET !== undefined) {
     const { S3_ACCESS_KEY_ID: accessKeyId, S3_SECRET_ACCESS_KEY: secretAccessKey } = config;
+    if ((accessKeyId === undefined) !== (secretAccessKey === undefined)) {
+      const message = 'S3_ACCESS_KEY_ID and S3_SECRET_ACCESS_KEY are set both or not at all.';
+      throw new AppError('CONFIG_INVALID', message);
+    }
     return openS3Store({
       bucket: config.S3_BUCKET,
       region: config.S3_REGION,
@@ -28,7 +32,7 @@ export function openObjects(config: Config): ObjectStore {
   }
   return openDirectoryStore({
     root: join(config.ANNEAL_DATA_DIR, 'objects'),
-    baseUrl: config.ANNEAL_API ?? `http://127.0.0.1:${config.ANNEAL_PORT}`,
+    baseUrl: (config.ANNEAL_API ?? `http://127.0.0.1:${config.ANNEAL_PORT}`).replace(/\/+$/, ''),
     signingKey: config.ANNEAL_SIGNING_KEY,
   });
 }
