@@ -52,7 +52,7 @@ export default tseslint.config(
   },
   { files: ['workflows/**/*.ts'], rules: pureIsolate },
   { files: ['config/**/*.ts'], rules: { 'no-restricted-properties': 'off' } },
-  { files: ['cli/output.ts'], rules: { 'no-console': 'off' } },
+  { files: ['cli/output.ts', 'examples/**/*.ts'], rules: { 'no-console': 'off' } },
   {
     // fastify's hooks and test doubles are async by contract; tests read long scenarios in one piece
     files: ['tests/**/*.ts', 'bench/**/*.ts'],

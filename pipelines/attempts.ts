@@ -1,7 +1,6 @@
 import { isArtifactRef } from '../dag/scope';
-import { AppError, found } from '../errors/app-error';
+import { found } from '../errors/app-error';
 import type { AttemptTicket, BeginAttempt, FailAttempt } from '../schemas/attempts';
-import type { Outputs } from '../schemas/plan';
 import type { z } from 'zod';
 import { endAttempt, insertAttempt, loseOlderAttempts } from '../storage/postgres/attempts';
 import type { AttemptKey } from '../storage/postgres/attempts';
@@ -9,7 +8,6 @@ import { selectNewestCheckpoint } from '../storage/postgres/checkpoints';
 import type { Checkpoint } from '../storage/postgres/checkpoints';
 import { objectKey } from '../storage/objects/keys';
 import { findStep, markStepStarted } from '../storage/postgres/steps';
-import type { StepKey } from '../storage/postgres/steps';
 import { insertToken, revokeStepTokens } from '../storage/postgres/tokens';
 import { assertNewestAttempt } from '../tracker/adoption';
 import { signDownloads } from '../tracker/artifacts';
@@ -78,12 +76,13 @@ async function downloadInputs(
   projectId: string,
   inputs: Readonly<Record<string, unknown>>,
 ): Promise<AttemptTicket['inputs']> {
-  const entries = Object.entries(inputs).map(async ([name, value]) => {
-    if (!isArtifactRef(value)) return [name, { value: value as never }] as const;
-    const download = await signDownloads(deps, { projectId, artifactId: value.artifact });
-    return [name, { download }] as const;
-  });
-  return Object.fromEntries(await Promise.all(entries));
+  const resolved: AttemptTicket['inputs'] = {};
+  for (const [name, value] of Object.entries(inputs)) {
+    resolved[name] = isArtifactRef(value)
+      ? { download: await signDownloads(deps, { projectId, artifactId: value.artifact }) }
+      : { value: value as z.infer<ReturnType<typeof z.json>> };
+  }
+  return resolved;
 }
 
 async function signCode(
@@ -121,14 +120,4 @@ export async function failAttempt(
     reason,
     exitCode,
   });
-}
-
-/** The step of an attempt, or NOT_FOUND. */
-export async function outputsOf(
-  deps: Pick<AttemptDeps, 'postgres'>,
-  key: StepKey,
-): Promise<Outputs | null> {
-  const step = await findStep(deps.postgres, key);
-  if (step === undefined) throw new AppError('NOT_FOUND', `No step '${key.stepKey}'.`);
-  return step.outputs;
 }

@@ -24,7 +24,6 @@ export function checkArtifactPath(path: string): string {
 function isPlain(path: string): boolean {
   return (
     Buffer.byteLength(path) <= PATH_BYTES_MAX &&
-     
     !/[\\#;\u0000-\u001f\u007f]|\p{Surrogate}/u.test(path) &&
     !/^[A-Za-z]:/.test(path) &&
     path.split('/').every((part) => !['', '.', '..'].includes(part.trim()))

@@ -35,10 +35,28 @@ export interface Flusher {
   stop(): Promise<void>;
 }
 
+/** A pause that can be cut short. */
+function createNap(): { sleep(ms: number): Promise<void>; wake(): void } {
+  let wake: () => void = () => undefined;
+  return {
+    wake: () => {
+      wake();
+    },
+    sleep: (ms) =>
+      new Promise((resolve) => {
+        const timer = setTimeout(resolve, ms);
+        wake = () => {
+          clearTimeout(timer);
+          resolve();
+        };
+      }),
+  };
+}
+
 /** Makes a flusher; failures of a store are retried without end, the data waits in the log. */
 export function createFlusher(deps: FlusherDeps): Flusher {
   let running: Promise<void> | undefined;
-  let wake: () => void = () => undefined;
+  const nap = createNap();
   let stopped = false;
   let waiting: { readonly count: number; readonly done: (stored: boolean) => void }[] = [];
   // one block is in flight at a time: of those that an earlier process left, the oldest may be it
@@ -50,14 +68,6 @@ export function createFlusher(deps: FlusherDeps): Flusher {
     for (const one of waiting) if (one.count <= blocksStored) one.done(true);
     waiting = waiting.filter((one) => one.count > blocksStored);
   };
-  const pause = (ms: number): Promise<void> =>
-    new Promise((resolve) => {
-      const timer = setTimeout(resolve, ms);
-      wake = () => {
-        clearTimeout(timer);
-        resolve();
-      };
-    });
   const run = async (): Promise<void> => {
     let wait = RETRY_MIN_MS;
     while (!stopped && deps.wal.next() !== undefined) {
@@ -72,7 +82,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
         totals.lastError = describe(error);
         const msg = 'metrics could not be stored; they are safe in the log and will be tried again';
         deps.log({ level: 'error', msg, why: totals.lastError, inMs: wait });
-        await pause(wait);
+        await nap.sleep(wait);
         wait = Math.min(wait * 2, RETRY_MAX_MS);
       }
     }
@@ -90,7 +100,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
     stored: (count, boundMs) => {
       if (deps.wal.stats().blocksStored >= count) return Promise.resolve(true);
       return new Promise((resolve) => {
-        const timer = setTimeout(() => { resolve(false); }, boundMs);
+        const timer = setTimeout(resolve, boundMs, false);
         const done = (stored: boolean): void => {
           clearTimeout(timer);
           resolve(stored);
@@ -100,7 +110,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
     },
     async stop() {
       stopped = true;
-      wake();
+      nap.wake();
       await running;
       for (const one of waiting) one.done(false);
     },

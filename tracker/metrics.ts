@@ -132,7 +132,9 @@ function freezeSoon(wal: Wal, flusher: Flusher): { arm(): void; stop(): void } {
     timer ??= setTimeout(() => {
       timer = undefined;
       wal.freeze().then(
-        () => { flusher.start(); },
+        () => {
+          flusher.start();
+        },
         (error: unknown) => {
           // a full disk may get space again; a failed one has been reported by the log
           if (error instanceof AppError && error.code === 'STORAGE_FULL') arm();
@@ -140,7 +142,12 @@ function freezeSoon(wal: Wal, flusher: Flusher): { arm(): void; stop(): void } {
       );
     }, FREEZE_EVERY_MS);
   };
-  return { arm, stop: () => { clearTimeout(timer); } };
+  return {
+    arm,
+    stop: () => {
+      clearTimeout(timer);
+    },
+  };
 }
 
 async function readHistory(

@@ -2,7 +2,6 @@ import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import { AppError, found } from '../errors/app-error';
 import type { KeyValue, LifecycleStage } from '../schemas/experiments';
-import type { MetricPoint } from '../schemas/metrics';
 import type { Run, RunDetail, RunStatus } from '../schemas/runs';
 import type { Principal } from '../schemas/tokens';
 import type { Postgres, Sql } from '../storage/postgres/client';
@@ -113,7 +112,7 @@ async function addDetails(sql: Sql, projectId: string, runs: readonly Run[]): Pr
     run,
     params: params.get(run.id) ?? [],
     tags: tags.get(run.id) ?? [],
-    metrics: (metrics.get(run.id) ?? []),
+    metrics: metrics.get(run.id) ?? [],
   }));
 }
 

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { loadConfig } from '../config/config';
 import { AppError } from '../errors/app-error';
 import { createExecuteStep } from '../steps/activity';
+import { removeLeftovers } from '../steps/leftovers';
 import { poolQueue } from '../workflows/contract';
 import { connectTemporal, installRuntime, logLine, stopSignal } from './runtime';
 
@@ -26,8 +27,10 @@ async function main(): Promise<void> {
   if (connection === undefined) return;
   const folder = join(config.ANNEAL_DATA_DIR, 'steps');
   mkdirSync(folder, { recursive: true });
+  removeLeftovers(folder);
   const name = config.ANNEAL_NODE ?? hostname();
-  const executeStep = createExecuteStep({ name, api, token, folder });
+  const runner = join(__dirname, '..', 'steps', 'runner.js');
+  const executeStep = createExecuteStep({ name, api, token, folder, runner });
   const pools = config.ANNEAL_POOLS.split(',').map((pool) => pool.trim());
   const workers = await Promise.all(
     pools.map((pool) =>

@@ -37,7 +37,7 @@ export function translate(error: unknown): unknown {
 function describe(error: unknown): { readonly code: string; readonly text: string } {
   if (typeof error !== 'object' || error === null) return { code: '', text: String(error) };
   const text = 'message' in error ? String(error.message) : '';
-  if ('clickhouseCode' in error && error.clickhouseCode !== undefined) {
+  if ('clickhouseCode' in error && typeof error.clickhouseCode === 'number') {
     return { code: String(error.clickhouseCode), text };
   }
   return { code: 'code' in error ? String(error.code) : '', text };

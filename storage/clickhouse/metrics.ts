@@ -95,8 +95,8 @@ export async function selectHistory(
     valueOrder: after?.valueOrder ?? '0',
   });
   return rows.map((row) => ({
-    timestampMs: Number(row.timestampMs),
-    step: Number(row.step),
+    timestampMs: row.timestampMs,
+    step: row.step,
     value: readDouble(row.value),
     valueOrder: row.valueOrder,
   }));

@@ -2,7 +2,7 @@ import { Pool, types, type PoolClient } from 'pg';
 import { AppError } from '../../errors/app-error';
 
 // int8 arrives as text by default: every int8 of ours is below 2^53 (counters, milliseconds, bytes)
-types.setTypeParser(20, Number);
+types.setTypeParser(types.builtins.INT8, Number);
 
 /** Runs statements: the pool itself, or one transaction. */
 export interface Sql {

@@ -12,7 +12,6 @@ const INSERT = `
   VALUES ($1, $2, $3, $4, $5, 'RUNNING', $6, $7, $8, $9, $10, $11)
   RETURNING ${COLUMNS}`;
 const SELECT = `SELECT ${COLUMNS} FROM runs WHERE project_id = $1 AND id = $2`;
-const SELECT_FOR_UPDATE = `${SELECT} FOR NO KEY UPDATE`;
 // newest first, id as the tie-break
 const SELECT_PAGE = `
   SELECT ${COLUMNS} FROM runs
@@ -81,11 +80,6 @@ export async function insertRun(sql: Sql, run: NewRun): Promise<Run> {
 
 export async function selectRun(sql: Sql, at: At): Promise<Run | undefined> {
   return (await sql.query<Run>(SELECT, [at.projectId, at.id]))[0];
-}
-
-/** The run, locked against other writers until the transaction ends. */
-export async function selectRunForUpdate(sql: Sql, at: At): Promise<Run | undefined> {
-  return (await sql.query<Run>(SELECT_FOR_UPDATE, [at.projectId, at.id]))[0];
 }
 
 /** A page of runs of some experiments, newest first. */

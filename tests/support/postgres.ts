@@ -8,7 +8,7 @@ import { SERVER_FILE, TEMPLATE } from './global-setup';
 export interface TestDatabase {
   readonly postgres: Postgres;
   readonly url: string;
-  drop(): Promise<void>;
+  readonly drop: () => Promise<void>;
 }
 
 /** Clones the template on the server that global set-up started. */

@@ -135,7 +135,7 @@ describe('the class of an end', () => {
       'preempted',
     ],
     ['its timeout', { signal: 'SIGTERM', terminated: true }, 'timeout', 'timeout'],
-  ])('%s', (_what, end, cause, expected) => {
+  ])('%s', (...[, end, cause, expected]) => {
     expect(classOf(end, cause)).toBe(expected);
   });
 

@@ -61,6 +61,8 @@ function toWire({ experiment, tags }: TaggedExperiment): object {
 export function registerMlflowExperiments(app: FastifyInstance, deps: Deps): void {
   registerReads(app, deps);
   registerWrites(app, deps);
+  registerMoves(app, deps);
+  registerTags(app, deps);
 }
 
 function registerReads(app: FastifyInstance, deps: Deps): void {
@@ -156,6 +158,10 @@ function registerWrites(app: FastifyInstance, deps: Deps): void {
       return {};
     },
   });
+}
+
+function registerMoves(app: FastifyInstance, deps: Deps): void {
+  const permission = 'experiments:write';
   for (const [path, stage] of [
     ['delete', 'deleted'],
     ['restore', 'active'],
@@ -175,6 +181,10 @@ function registerWrites(app: FastifyInstance, deps: Deps): void {
       },
     });
   }
+}
+
+function registerTags(app: FastifyInstance, deps: Deps): void {
+  const permission = 'experiments:write';
   const tag = { ...ID, key: { type: 'string', required: true } } as const;
   mountMlflow(app, {
     method: 'POST',

@@ -1,5 +1,7 @@
 import type { FastifyInstance } from 'fastify';
 import { AppError } from '../../../errors/app-error';
+import type { KeyValue } from '../../../schemas/experiments';
+import type { MetricPoint } from '../../../schemas/metrics';
 import type { Run, RunDetail, RunStatus } from '../../../schemas/runs';
 import type { Postgres } from '../../../storage/postgres/client';
 import { logBatch } from '../../../tracker/batches';
@@ -8,6 +10,7 @@ import * as runs from '../../../tracker/runs';
 import { principalOf } from '../../app';
 import { experimentIdOf, refuseFilter, stagesOf } from './experiments';
 import { mountMlflow, writeDouble } from './wire';
+import type { Message } from './wire';
 
 interface Deps {
   readonly postgres: Postgres;
@@ -85,6 +88,7 @@ function toWire(detail: RunDetail): object {
 /** Mounts MLflow's run routes. */
 export function registerMlflowRuns(app: FastifyInstance, deps: Deps): void {
   registerLifecycle(app, deps);
+  registerMoves(app, deps);
   registerReads(app, deps);
   registerLogging(app, deps);
   registerTags(app, deps);
@@ -138,6 +142,10 @@ function registerLifecycle(app: FastifyInstance, deps: Deps): void {
       return { run_info: toInfo(run) };
     },
   });
+}
+
+function registerMoves(app: FastifyInstance, deps: Deps): void {
+  const permission = 'runs:write';
   for (const [path, stage] of [
     ['delete', 'deleted'],
     ['restore', 'active'],
@@ -196,26 +204,24 @@ function registerReads(app: FastifyInstance, deps: Deps): void {
   });
 }
 
+function pointOf(metric: Message<typeof METRIC>): MetricPoint {
+  const { key, value, timestamp, step = 0 } = metric;
+  return { key, value, timestampMs: timestamp, step };
+}
+
+function pairOf({ key, value = '' }: Message<typeof PAIR>): KeyValue {
+  return { key, value };
+}
+
 function registerLogging(app: FastifyInstance, deps: Deps): void {
   const permission = 'runs:write';
-  const point = (metric: {
-    key: string;
-    value: number;
-    timestamp: number;
-    step: number | undefined;
-  }) => ({
-    key: metric.key,
-    value: metric.value,
-    timestampMs: metric.timestamp,
-    step: metric.step ?? 0,
-  });
   mountMlflow(app, {
     method: 'POST',
     path: 'runs/log-metric',
     permission,
     table: { ...ID, ...METRIC },
     handler: async (message, request) => {
-      const metrics = [point(message)];
+      const metrics = [pointOf(message)];
       const to = { principal: principalOf(request), runId: runIdOf(message) };
       await logBatch(deps, { ...to, metrics, params: [], tags: [] });
       return {};
@@ -244,16 +250,12 @@ function registerLogging(app: FastifyInstance, deps: Deps): void {
       tags: { type: [PAIR] },
     },
     handler: async (message, request) => {
-      const pair = (entry: { key: string; value: string | undefined }) => ({
-        key: entry.key,
-        value: entry.value ?? '',
-      });
       await logBatch(deps, {
         principal: principalOf(request),
         runId: runIdOf(message),
-        metrics: (message.metrics ?? []).map(point),
-        params: (message.params ?? []).map(pair),
-        tags: (message.tags ?? []).map(pair),
+        metrics: (message.metrics ?? []).map(pointOf),
+        params: (message.params ?? []).map(pairOf),
+        tags: (message.tags ?? []).map(pairOf),
       });
       return {};
     },
