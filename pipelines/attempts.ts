@@ -1,18 +1,30 @@
 import { isArtifactRef } from '../dag/scope';
 import { found } from '../errors/app-error';
-import type { AttemptTicket, BeginAttempt, FailAttempt } from '../schemas/attempts';
+import type {
+  AttemptTicket,
+  BeginAttempt,
+  FailAttempt,
+  FindOlderCheckpoint,
+} from '../schemas/attempts';
 import type { z } from 'zod';
-import { endAttempt, insertAttempt, loseOlderAttempts } from '../storage/postgres/attempts';
+import {
+  endAttempt,
+  insertAttempt,
+  loseOlderAttempts,
+  setResumedFrom,
+} from '../storage/postgres/attempts';
 import type { AttemptKey } from '../storage/postgres/attempts';
 import { selectNewestCheckpoint } from '../storage/postgres/checkpoints';
 import type { Checkpoint } from '../storage/postgres/checkpoints';
 import { objectKey } from '../storage/objects/keys';
 import { findStep, markStepStarted } from '../storage/postgres/steps';
+import type { StoredStep } from '../storage/postgres/steps';
 import { insertToken, revokeStepTokens } from '../storage/postgres/tokens';
 import { assertNewestAttempt } from '../tracker/adoption';
 import { signDownloads } from '../tracker/artifacts';
 import type { ArtifactDeps } from '../tracker/artifacts';
 import { renderStep, seedOf } from './step-scope';
+import type { RenderedStep } from './step-scope';
 
 export interface AttemptDeps extends ArtifactDeps {
   /** Makes the token that the attempt's process calls us with. */
@@ -35,6 +47,7 @@ export async function beginAttempt(
   const key = { projectId, runId, stepKey, attempt };
   const step = found(await findStep(deps.postgres, key), 'step', `${runId}/${stepKey}`);
   const rendered = await renderStep(deps, key, step);
+  if (step.outputs !== null) return committedTicket(rendered, step);
   const checkpoint = await selectNewestCheckpoint(deps.postgres, key);
   const token = deps.createToken('attempt');
   await deps.postgres.transaction(async (sql) => {
@@ -55,7 +68,7 @@ export async function beginAttempt(
     });
   });
   return {
-    committed: step.outputs,
+    committed: null,
     token: token.text,
     spec: step.spec,
     pipeline: rendered.run.pipeline,
@@ -68,6 +81,25 @@ export async function beginAttempt(
     code: await signCode(deps, projectId, rendered.run.codeDigest),
     resume: await signCheckpoint(deps, projectId, checkpoint),
     seed: seedOf(key),
+  };
+}
+
+/** Nothing is run and nothing may be written: the outputs are all that counts. */
+function committedTicket({ run }: RenderedStep, step: StoredStep): AttemptTicket {
+  return {
+    committed: step.outputs,
+    token: '',
+    spec: step.spec,
+    pipeline: run.pipeline,
+    argv: [],
+    env: {},
+    with: {},
+    params: {},
+    item: null,
+    inputs: {},
+    code: null,
+    resume: null,
+    seed: 0,
   };
 }
 
@@ -98,13 +130,31 @@ async function signCode(
 }
 
 async function signCheckpoint(
-  deps: AttemptDeps,
+  deps: ArtifactDeps,
   projectId: string,
   checkpoint: Checkpoint | undefined,
 ): Promise<AttemptTicket['resume']> {
   if (checkpoint === undefined) return null;
   const download = await signDownloads(deps, { projectId, artifactId: checkpoint.artifactId });
   return { name: checkpoint.name, download };
+}
+
+/**
+ * The newest checkpoint of the step besides those that the attempt found unusable; the attempt is
+ * then known to go on from it. ATTEMPT_SUPERSEDED if a newer attempt has begun.
+ */
+export async function resumeFromOlder(
+  deps: ArtifactDeps,
+  input: { readonly attempt: AttemptKey } & FindOlderCheckpoint,
+): Promise<AttemptTicket['resume']> {
+  const { attempt, unusable } = input;
+  const checkpoint = await deps.postgres.transaction(async (sql) => {
+    await assertNewestAttempt(sql, { ...attempt, pipelineRunId: attempt.runId });
+    const older = await selectNewestCheckpoint(sql, { ...attempt, except: unusable });
+    await setResumedFrom(sql, { ...attempt, resumedFrom: older?.name ?? null });
+    return older;
+  });
+  return signCheckpoint(deps, attempt.projectId, checkpoint);
 }
 
 /** Records why an attempt failed; the workflow decides what follows. */

@@ -18,6 +18,8 @@ export interface CommitDeps extends ArtifactDeps {
 type Committed = z.infer<typeof CommitAttempt>;
 /** A plain output travels in workflow histories: more belongs into a file. */
 const VALUE_CHARS_MAX = 1_024;
+/** The most that one read of a series gives. */
+const PAGE_POINTS = 25_000;
 
 /**
  * Commits what a step has left behind: every declared output must be there. The first valid commit
@@ -83,21 +85,46 @@ async function readMetric(
   const runId = wanted.trackedRunId;
   if (runId === undefined) throw missing(wanted.name, 'the step logged no run');
   await deps.metrics.settle();
-  if (spec.pick !== 'last') {
-    const { points } = await deps.metrics.history({
-      projectId,
-      runId,
-      key: spec.metric,
-      maxResults: 25_000,
-    });
-    const values = points.map((point) => point.value).filter(Number.isFinite);
-    if (values.length === 0) throw missing(wanted.name, `the run has no metric '${spec.metric}'`);
-    return values.reduce((a, b) => (spec.pick === 'min' ? Math.min(a, b) : Math.max(a, b)));
-  }
-  const latest = await selectLatestMetrics(deps.postgres, { projectId, runIds: [runId] });
-  const value = latest.find((point) => point.key === spec.metric)?.value;
+  const value =
+    spec.pick === 'last'
+      ? await readLatest(deps, { projectId, runId, key: spec.metric })
+      : await readExtreme(deps, { projectId, runId, key: spec.metric, pick: spec.pick });
   if (value === undefined) throw missing(wanted.name, `the run has no metric '${spec.metric}'`);
-  return value;
+  if (Number.isFinite(value)) return value;
+  throw missing(wanted.name, `the metric '${spec.metric}' is ${value}`);
+}
+
+interface Series {
+  readonly projectId: string;
+  readonly runId: string;
+  readonly key: string;
+}
+
+async function readLatest(
+  deps: CommitDeps,
+  { projectId, runId, key }: Series,
+): Promise<number | undefined> {
+  const latest = await selectLatestMetrics(deps.postgres, { projectId, runIds: [runId] });
+  return latest.find((point) => point.key === key)?.value;
+}
+
+/** The least or greatest finite value of a series; page by page, its length has no limit. */
+async function readExtreme(
+  deps: CommitDeps,
+  series: Series & { readonly pick: 'min' | 'max' },
+): Promise<number | undefined> {
+  const { pick, ...find } = series;
+  const better = pick === 'min' ? Math.min : Math.max;
+  let best: number | undefined;
+  let pageToken: string | undefined;
+  do {
+    const page = await deps.metrics.history({ ...find, maxResults: PAGE_POINTS, pageToken });
+    for (const { value } of page.points) {
+      if (Number.isFinite(value)) best = best === undefined ? value : better(best, value);
+    }
+    pageToken = page.nextPageToken;
+  } while (pageToken !== undefined);
+  return best;
 }
 
 function missing(name: string, why: string): AppError {

@@ -1,7 +1,7 @@
 import { z } from 'zod';
 import { LogLine } from './pipeline-runs';
 import { FailureClass, Outputs, StepSpec } from './plan';
-import { ManifestEntry } from './artifacts';
+import { Digest, ManifestEntry } from './artifacts';
 
 /** What the workflow hands to the activity executeStep: references only. */
 export interface ExecuteStepInput {
@@ -63,6 +63,9 @@ export const CommitCheckpoint = z.strictObject({
   name: z.string().min(1).max(200),
   manifest: z.array(ManifestEntry).min(1).max(10_000),
 });
+/** Body of POST /api/v1/attempts/self/older-checkpoint: ids of artifacts whose bytes are wrong. */
+export const FindOlderCheckpoint = z.strictObject({ unusable: z.array(Digest).max(100) });
+export type FindOlderCheckpoint = z.infer<typeof FindOlderCheckpoint>;
 /** Body of POST /api/v1/attempts/self/commit. A `metric` output is read by the api itself. */
 export const CommitAttempt = z.strictObject({
   artifacts: z.record(z.string(), z.array(ManifestEntry).min(1).max(10_000)),

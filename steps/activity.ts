@@ -2,8 +2,9 @@ import { Context } from '@temporalio/activity';
 import { ApplicationFailure, CancelledFailure } from '@temporalio/common';
 import { isAppError } from '../errors/app-error';
 import type { ExecuteStepInput, ExecuteStepResult } from '../schemas/attempts';
+import type { NodeContext, StepSignals } from './attempt';
 import { executeStep } from './execute-step';
-import type { NodeContext, StepSignals } from './execute-step';
+import { isReplaced } from './run-process';
 
 /**
  * The activity `executeStep`: idempotency key = (run, step, attempt), the first commit wins. Failures
@@ -38,10 +39,15 @@ async function run(
   try {
     return await executeStep(node, input, signalsOf(context));
   } catch (error) {
-    // the api refuses this attempt (its code is the class), or this node cannot reach it
-    const refused = isAppError(error) && error.row.fault === 'user';
+    // the api refuses this step (its code is the class); or it refuses this node or attempt, or
+    // cannot be reached: then another attempt, perhaps elsewhere, may do better
+    const isOfStep =
+      isAppError(error) &&
+      error.row.fault === 'user' &&
+      error.code !== 'PERMISSION_DENIED' &&
+      !isReplaced(error);
     throw ApplicationFailure.create({
-      type: refused ? error.code : 'node-lost',
+      type: isOfStep ? error.code : 'node-lost',
       message: error instanceof Error ? error.message : String(error),
       nonRetryable: true,
     });
@@ -53,8 +59,17 @@ function signalsOf(context: Context): StepSignals {
     heartbeat: (details) => {
       context.heartbeat(details);
     },
-    stop: context.cancelled.catch(() =>
-      context.cancellationDetails?.workerShutdown === true ? 'preempted' : 'cancelled',
-    ),
+    stop: context.cancelled.catch(() => causeOf(context.cancellationDetails)),
   };
+}
+
+/** Paused and reset activities save and leave their node, as preempted ones do. */
+function causeOf(
+  details: Context['cancellationDetails'],
+): 'cancelled' | 'preempted' | 'superseded' {
+  if (details?.workerShutdown === true) return 'preempted';
+  // no heartbeat came through in time: the server has given this attempt up
+  if (details?.timedOut === true) return 'superseded';
+  if (details?.paused === true || details?.reset === true) return 'preempted';
+  return 'cancelled';
 }

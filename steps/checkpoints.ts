@@ -6,64 +6,120 @@ import { describeFiles, uploadFiles } from '../sdk/uploads';
 
 /** How often the folder is looked at: well below the shortest useful interval of checkpoints. */
 const LOOK_MS = 250;
+/** After a failed upload, so that a broken disk or file does not fill the log. */
+const LOOK_AGAIN_MS = 5_000;
 /** A step writes into such a name first and renames it when all is written. */
 const UNFINISHED = /^\.|^tmp|\.tmp$|\.partial$/i;
+/** What neither was renamed for sure nor holds `.complete` counts once nothing changes so long. */
+const QUIET_MS = 2_000;
+
+export interface CheckpointReports {
+  saved(name: string): void;
+  failed(error: unknown): void;
+}
+interface Candidate {
+  readonly name: string;
+  readonly mtimeMs: number;
+  /** Another one as soon as something new stands under the name. */
+  readonly stamp: string;
+}
 
 /** Uploads finished checkpoints of a step in the background while it goes on. */
 export class CheckpointWatcher {
   private readonly http: Http;
   private readonly folder: string;
-  private readonly done = new Set<string>();
+  private readonly reports: CheckpointReports;
+  private readonly done = new Map<string, string>();
   private timer: NodeJS.Timeout | undefined;
   private working: Promise<void> = Promise.resolve();
-  private readonly report: (error: unknown) => void;
-  /** The name of the newest one that is safe. */
-  newest: string | undefined;
+  private stopped = false;
 
-  constructor(http: Http, folder: string, report: (error: unknown) => void) {
+  constructor(http: Http, folder: string, reports: CheckpointReports) {
     this.http = http;
     this.folder = folder;
-    this.report = report;
+    this.reports = reports;
   }
 
   start(): void {
-    this.timer = setInterval(() => void this.look(), LOOK_MS);
+    this.schedule(LOOK_MS);
   }
 
-  /** Looks once more and waits until the newest one is safe. */
-  async finish(): Promise<void> {
-    clearInterval(this.timer);
-    await this.look();
-    await this.look();
+  /**
+   * Waits for the upload in progress and saves the newest one, now that nobody writes any more.
+   * `wasKilled`: the process may have been in the middle of writing one.
+   */
+  async finish(wasKilled: boolean): Promise<void> {
+    await this.stop();
+    await this.look({ isQuiet: !wasKilled });
   }
 
-  private look(): Promise<void> {
-    this.working = this.working.then(async () => {
-      try {
-        await this.uploadNewest();
-      } catch (error) {
-        this.report(error);
-      }
-    });
-    return this.working;
+  /** Waits for the upload in progress and begins no other. */
+  async stop(): Promise<void> {
+    this.stopped = true;
+    clearTimeout(this.timer);
+    await this.working;
+  }
+
+  private schedule(delayMs: number): void {
+    if (this.stopped) return;
+    this.timer = setTimeout(() => {
+      this.working = this.look({ isQuiet: false }).then((isWell) => {
+        this.schedule(isWell ? LOOK_MS : LOOK_AGAIN_MS);
+      });
+    }, delayMs);
+  }
+
+  private async look(told: { readonly isQuiet: boolean }): Promise<boolean> {
+    try {
+      await this.uploadNewest(told);
+      return true;
+    } catch (error) {
+      this.reports.failed(error);
+      return false;
+    }
   }
 
   /** Only the newest finished one: by the time it is safe, those between are of no use. */
-  private async uploadNewest(): Promise<void> {
-    const fresh: { name: string; at: number }[] = [];
-    for (const entry of await readdir(this.folder, { withFileTypes: true })) {
-      if (UNFINISHED.test(entry.name) || this.done.has(entry.name)) continue;
-      const path = join(this.folder, entry.name);
-      if (entry.isDirectory() || existsSync(path)) {
-        fresh.push({ name: entry.name, at: (await stat(path)).mtimeMs });
-      }
+  private async uploadNewest(told: { readonly isQuiet: boolean }): Promise<void> {
+    const fresh: Candidate[] = [];
+    for (const { name } of await readdir(this.folder, { withFileTypes: true })) {
+      if (UNFINISHED.test(name)) continue;
+      const candidate = await readCandidate(this.folder, name, told);
+      if (candidate !== undefined && this.done.get(name) !== candidate.stamp) fresh.push(candidate);
     }
-    const newest = fresh.sort((a, b) => a.at - b.at).at(-1);
+    const newest = fresh.sort((a, b) => a.mtimeMs - b.mtimeMs).at(-1);
     if (newest === undefined) return;
     const files = await describeFiles(join(this.folder, newest.name));
+    if (files.length === 0) return; // a folder that has just been made
     const manifest = await uploadFiles(this.http, files);
     await this.http.post('/api/v1/attempts/self/checkpoints', { name: newest.name, manifest });
-    this.newest = newest.name;
-    for (const { name } of fresh) this.done.add(name);
+    for (const { name, stamp } of fresh) this.done.set(name, stamp);
+    this.reports.saved(newest.name);
   }
+}
+
+/** The checkpoint under a name, or undefined as long as it may still be written. */
+async function readCandidate(
+  folder: string,
+  name: string,
+  { isQuiet }: { readonly isQuiet: boolean },
+): Promise<Candidate | undefined> {
+  const path = join(folder, name);
+  const info = await stat(path).catch(() => undefined); // removed meanwhile
+  if (info === undefined) return undefined;
+  const { ino, size, mtimeMs, ctimeMs } = info;
+  // a rename changes the time of the entry, not that of its contents; writing changes both
+  const wasRenamed = ctimeMs > mtimeMs;
+  const isDone = wasRenamed || existsSync(join(path, '.complete')) || isQuiet;
+  if (!isDone && Date.now() - (await newestChange(path)) < QUIET_MS) return undefined;
+  return { name, mtimeMs, stamp: [ino, size, mtimeMs, ctimeMs].join('/') };
+}
+
+/** When anything at or below a path changed last, in milliseconds. */
+async function newestChange(path: string): Promise<number> {
+  const below = await readdir(path, { recursive: true }).catch(() => []); // a file
+  const times = [path, ...below.map((name) => join(path, name))].map(
+    async (name) => (await stat(name).catch(() => undefined))?.mtimeMs ?? 0,
+  );
+  return Math.max(...(await Promise.all(times)));
 }

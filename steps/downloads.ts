@@ -5,27 +5,43 @@ import { dirname, join, resolve, sep } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { extract } from 'tar';
-import { AppError } from '../errors/app-error';
+import { AppError, isAppError } from '../errors/app-error';
 import type { Download } from '../schemas/attempts';
+import type { Http } from '../sdk/http';
+import { inParallel } from '../sdk/parallel';
 import { hashFile } from '../sdk/uploads';
 
+/** As for uploads: more do not make it faster, and each holds a connection. */
+const DOWNLOADS_AT_ONCE = 4;
+
+/** Who downloads: the api to ask for fresh URLs, and a signal that ends it. */
+export interface Downloader {
+  readonly http: Http;
+  readonly signal: AbortSignal;
+}
+interface Source {
+  readonly url: string;
+  readonly digest: string;
+}
+
 /** Fetches a file and makes sure that it has its digest; visible only when whole. */
-export async function fetchFile(url: string, digest: string, target: string): Promise<void> {
+async function fetchFile(
+  { signal }: Downloader,
+  { url, digest }: Source,
+  target: string,
+): Promise<void> {
   await mkdir(dirname(target), { recursive: true });
-  const temporary = `${target}.${process.pid}.${Date.now()}.partial`;
+  const temporary = `${target}.${crypto.randomUUID()}.partial`;
   const hash = createHash('sha256');
   try {
-    const response = await fetch(url);
-    if (!response.ok || response.body === null) {
-      throw new AppError('DEPENDENCY_UNAVAILABLE', `A download was refused (${response.status}).`);
-    }
+    const body = await openDownload(url, signal);
     const tap = new Transform({
       transform(chunk: Buffer, _encoding, done) {
         hash.update(chunk);
         done(null, chunk);
       },
     });
-    await pipeline(Readable.fromWeb(response.body as never), tap, createWriteStream(temporary));
+    await pipeline(asUnavailable(body), tap, createWriteStream(temporary));
     if (hash.digest('hex') !== digest) {
       throw new AppError('CHECKSUM_MISMATCH', `The download of ${digest} has other bytes.`);
     }
@@ -35,25 +51,65 @@ export async function fetchFile(url: string, digest: string, target: string): Pr
   }
 }
 
-/** All files of an artifact in a folder; those that are there and right are kept. Returns its path. */
-export async function fetchArtifact(download: Download, folder: string): Promise<string> {
-  for (const { path, digest, url } of download.files) {
-    const target = inside(folder, path);
-    if (!(await isRight(target, digest))) await fetchFile(url, digest, target);
+async function openDownload(url: string, signal: AbortSignal): Promise<Readable> {
+  const response = await fetch(url, { signal }).catch((cause: unknown) => {
+    throw new AppError('DEPENDENCY_UNAVAILABLE', 'A download cannot be reached.', { cause });
+  });
+  const { status, body } = response;
+  if (response.ok && body !== null) return Readable.fromWeb(body as never);
+  await body?.cancel();
+  // 403 is a URL that has expired, which a new one cures
+  const isGone = status === 404;
+  const code = isGone ? 'NOT_FOUND' : 'DEPENDENCY_UNAVAILABLE';
+  throw new AppError(code, `A download was refused (${status}).`);
+}
+
+/** A connection that breaks in the middle may hold the next time. */
+async function* asUnavailable(body: Readable): AsyncGenerator {
+  try {
+    yield* body;
+  } catch (cause) {
+    throw new AppError('DEPENDENCY_UNAVAILABLE', 'A download broke off.', { cause });
   }
-  // an artifact that is one file stands for that file, a folder for all of them
+}
+
+/**
+ * All files of an artifact in a folder; those that are there and right are kept. Repeats with fresh
+ * URLs as patiently as `http`. Returns the path: the folder, or the one file of a kind `file`.
+ */
+export async function fetchArtifact(
+  downloader: Downloader,
+  download: Download,
+  folder: string,
+): Promise<string> {
+  await mkdir(folder, { recursive: true });
+  const { http } = downloader;
+  let files: Download['files'] | undefined = download.files;
+  await http.repeat(async () => {
+    const path = `/api/v1/artifacts/${download.artifactId}`;
+    const wanted = files ?? (await http.get<Download>(path)).files;
+    files = undefined; // after a failure: URLs live for 15 minutes only
+    await inParallel(wanted, DOWNLOADS_AT_ONCE, async (file) => {
+      const target = inside(folder, file.path);
+      if (!(await isRight(target, file.digest))) await fetchFile(downloader, file, target);
+    });
+  });
   const [only] = download.files;
-  const single = download.files.length === 1 && only !== undefined && !only.path.includes('/');
-  return single && download.kind === 'file' ? join(folder, only.path) : folder;
+  const isSingle = download.files.length === 1 && only !== undefined && !only.path.includes('/');
+  return isSingle && download.kind === 'file' ? join(folder, only.path) : folder;
+}
+
+/** True if the bytes themselves are at fault, so that asking again does not help. */
+export function isUnusable(error: unknown): boolean {
+  const codes = ['CHECKSUM_MISMATCH', 'NOT_FOUND', 'INVALID_ARGUMENT'];
+  return isAppError(error) && codes.includes(error.code);
 }
 
 function inside(folder: string, path: string): string {
   const target = resolve(folder, path);
   if (target.startsWith(resolve(folder) + sep)) return target;
-  throw new AppError(
-    'INVALID_ARGUMENT',
-    `The artifact holds the path '${path}', which leads outside.`,
-  );
+  const message = `The artifact holds the path '${path}', which leads outside.`;
+  throw new AppError('INVALID_ARGUMENT', message);
 }
 
 async function isRight(file: string, digest: string): Promise<boolean> {
@@ -63,27 +119,28 @@ async function isRight(file: string, digest: string): Promise<boolean> {
 
 /** Unpacks a code bundle once per digest; returns its folder, never written to by steps. */
 export async function fetchCode(
-  code: { readonly digest: string; readonly url: string },
+  downloader: Downloader,
+  code: Source,
   cache: string,
 ): Promise<string> {
   const folder = join(cache, code.digest);
   if ((await stat(folder).catch(() => undefined))?.isDirectory() === true) return folder;
-  const archive = join(cache, `${code.digest}.${process.pid}.tar.gz`);
-  await fetchFile(code.url, code.digest, archive);
-  const temporary = `${folder}.${process.pid}.${Date.now()}`;
-  await mkdir(temporary, { recursive: true });
-  // tar refuses absolute paths, '..' and links that lead outside
-  await extract({
-    file: archive,
-    cwd: temporary,
-    strict: true,
-    filter: (_, entry) => 'type' in entry && entry.type !== 'SymbolicLink' && entry.type !== 'Link',
-  });
-  await rename(temporary, folder).catch(async (error: unknown) => {
-    await rm(temporary, { recursive: true, force: true }); // another attempt was quicker
-    if ((await stat(folder).catch(() => undefined)) === undefined) throw error;
-  });
-  await rm(archive, { force: true });
+  const temporary = `${folder}.${crypto.randomUUID()}`;
+  const archive = `${temporary}.tar.gz`;
+  try {
+    await downloader.http.repeat(() => fetchFile(downloader, code, archive));
+    await mkdir(temporary, { recursive: true });
+    // tar refuses absolute paths and '..'; links, which could lead outside, are left out
+    const filter = (_path: string, entry: object): boolean =>
+      'type' in entry && entry.type !== 'SymbolicLink' && entry.type !== 'Link';
+    await extract({ file: archive, cwd: temporary, strict: true, filter });
+    await rename(temporary, folder).catch(async (error: unknown) => {
+      if ((await stat(folder).catch(() => undefined)) === undefined) throw error;
+    }); // another attempt was quicker
+  } finally {
+    await rm(archive, { force: true });
+    await rm(temporary, { recursive: true, force: true });
+  }
   return folder;
 }
 

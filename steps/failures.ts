@@ -11,7 +11,14 @@ export interface StepFailure {
 }
 /** EX_TEMPFAIL of sysexits.h: the step itself asks to be placed elsewhere. */
 const EXIT_TEMPFAIL = 75;
-const EXIT_KILLED = 137; // 128 + SIGKILL, as shells report it
+/** Shells report the end of a child by a signal as 128 + its number. */
+const EXIT_SIGNAL = 128;
+const EXIT_KILLED = EXIT_SIGNAL + 9; // SIGKILL
+
+/** True if the process was ended in the middle of whatever it did. */
+export function wasKilled({ code, signal }: ProcessEnd): boolean {
+  return signal !== null || (code ?? 0) > EXIT_SIGNAL;
+}
 
 /** The class of an ended process, or undefined if it ended well. */
 export function classifyEnd(
@@ -34,10 +41,13 @@ export function classifyEnd(
   if (context.cause === 'timeout') {
     return { failureClass: 'timeout', reason: 'it ran longer than its timeout', exitCode };
   }
+  if (context.cause === 'superseded') {
+    return { failureClass: 'node-lost', reason: 'a newer attempt has begun', exitCode };
+  }
+  if (exitCode === 0) return undefined; // it came to its end within the grace
   if (context.cause === 'preempted' || exitCode === EXIT_TEMPFAIL) {
     return { failureClass: 'preempted', reason: 'it had to leave its node', exitCode };
   }
-  if (exitCode === 0) return undefined;
   if ((end.signal === 'SIGKILL' || exitCode === EXIT_KILLED) && oomKills() > context.oomKills) {
     return { failureClass: 'oom', reason: 'it was killed because memory ran out', exitCode };
   }

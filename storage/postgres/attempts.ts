@@ -17,6 +17,9 @@ WHERE project_id = $1 AND run_id = $2 AND step_key = $3 AND attempt < $4 AND sta
 const END = `
 UPDATE attempts SET status = $5, failure_class = $6, reason = $7, exit_code = $8, ended_at = now()
 WHERE project_id = $1 AND run_id = $2 AND step_key = $3 AND attempt = $4 AND status = 'running'`;
+const RESUMED_FROM = `
+UPDATE attempts SET resumed_from = $5
+WHERE project_id = $1 AND run_id = $2 AND step_key = $3 AND attempt = $4`;
 const LIST = `
 SELECT step_key, attempt, node, status, failure_class, reason, exit_code, resumed_from, started_at,
   ended_at
@@ -36,6 +39,15 @@ export async function insertAttempt(
 /** Older attempts that nobody ended are lost. */
 export async function loseOlderAttempts(sql: Sql, key: AttemptKey): Promise<void> {
   await sql.query(LOSE_OLDER, [key.projectId, key.runId, key.stepKey, key.attempt]);
+}
+
+/** Says which checkpoint an attempt goes on from after all. */
+export async function setResumedFrom(
+  sql: Sql,
+  attempt: AttemptKey & { readonly resumedFrom: string | null },
+): Promise<void> {
+  const { projectId, runId, stepKey, resumedFrom } = attempt;
+  await sql.query(RESUMED_FROM, [projectId, runId, stepKey, attempt.attempt, resumedFrom]);
 }
 
 /** Ends a running attempt; nothing if it has ended. */

@@ -16,10 +16,14 @@ export interface Checkpoint {
 const COLUMNS = `
   id, step_key AS "stepKey", attempt, name, artifact_id AS "artifactId", size_bytes AS "sizeBytes",
   to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"') AS "createdAt"`;
+// other bytes under the same name ("last") are a newer checkpoint, the same bytes are a repetition
 const INSERT = `
 INSERT INTO checkpoints (project_id, run_id, step_key, attempt, name, artifact_id, size_bytes)
 VALUES ($1, $2, $3, $4, $5, $6, $7)
-ON CONFLICT (run_id, step_key, attempt, name) DO NOTHING`;
+ON CONFLICT (run_id, step_key, attempt, name) DO UPDATE SET
+  id = DEFAULT, artifact_id = excluded.artifact_id, size_bytes = excluded.size_bytes,
+  created_at = now()
+WHERE checkpoints.artifact_id <> excluded.artifact_id`;
 // only behind a newer one: the newest rows are never touched
 const PRUNE = `
 DELETE FROM checkpoints WHERE project_id = $1 AND run_id = $2 AND step_key = $3 AND id NOT IN (
@@ -27,6 +31,7 @@ DELETE FROM checkpoints WHERE project_id = $1 AND run_id = $2 AND step_key = $3 
   ORDER BY id DESC LIMIT $4)`;
 const NEWEST = `
 SELECT ${COLUMNS} FROM checkpoints WHERE project_id = $1 AND run_id = $2 AND step_key = $3
+  AND artifact_id <> ALL ($4::text[])
 ORDER BY id DESC LIMIT 1`;
 const LIST = `
 SELECT ${COLUMNS} FROM checkpoints WHERE project_id = $1 AND run_id = $2 ORDER BY id`;
@@ -47,11 +52,13 @@ export async function pruneCheckpoints(
   await sql.query(PRUNE, [step.projectId, step.runId, step.stepKey, step.keep]);
 }
 
+/** The newest checkpoint of a step, or of those besides the artifacts named in `except`. */
 export async function selectNewestCheckpoint(
   sql: Sql,
-  step: StepKey,
+  step: StepKey & { readonly except?: readonly string[] },
 ): Promise<Checkpoint | undefined> {
-  return (await sql.query<Checkpoint>(NEWEST, [step.projectId, step.runId, step.stepKey]))[0];
+  const { projectId, runId, stepKey, except = [] } = step;
+  return (await sql.query<Checkpoint>(NEWEST, [projectId, runId, stepKey, except]))[0];
 }
 
 /** All checkpoints of a run, oldest first. */

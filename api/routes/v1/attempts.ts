@@ -1,7 +1,7 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { AppError } from '../../../errors/app-error';
-import { beginAttempt, failAttempt } from '../../../pipelines/attempts';
+import { beginAttempt, failAttempt, resumeFromOlder } from '../../../pipelines/attempts';
 import type { AttemptDeps } from '../../../pipelines/attempts';
 import { commitCheckpoint, readCheckpoints } from '../../../pipelines/checkpoints';
 import { commitAttempt } from '../../../pipelines/commits';
@@ -14,6 +14,7 @@ import {
   CommitAttempt,
   CommitCheckpoint,
   FailAttempt,
+  FindOlderCheckpoint,
 } from '../../../schemas/attempts';
 import { listAttempts } from '../../../storage/postgres/attempts';
 import type { AttemptKey } from '../../../storage/postgres/attempts';
@@ -48,6 +49,10 @@ export function registerAttempts(app: FastifyInstance, deps: AttemptDeps & Commi
   app.post('/api/v1/attempts/self/checkpoints', self, (request) => {
     const body = CommitCheckpoint.parse(request.body);
     return commitCheckpoint(deps, { attempt: attemptOf(request), ...body });
+  });
+  app.post('/api/v1/attempts/self/older-checkpoint', self, async (request) => {
+    const body = FindOlderCheckpoint.parse(request.body);
+    return { resume: await resumeFromOlder(deps, { attempt: attemptOf(request), ...body }) };
   });
   app.post('/api/v1/attempts/self/commit', self, async (request) => {
     const body = CommitAttempt.parse(request.body);

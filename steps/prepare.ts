@@ -1,0 +1,79 @@
+import { mkdir, rm, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import type { AttemptTicket } from '../schemas/attempts';
+import { placesBelow } from './contract';
+import type { Workplace } from './contract';
+import { copyCode, fetchArtifact, fetchCode, isUnusable } from './downloads';
+import type { Downloader } from './downloads';
+import type { LogShipper } from './logs';
+
+/** What it takes to make a workplace. */
+export interface Preparation extends Downloader {
+  readonly ticket: AttemptTicket;
+  readonly root: string; // of this attempt alone
+  readonly codeCache: string;
+  readonly logs: LogShipper;
+}
+
+/** Brings code, inputs and the newest checkpoint that verifies into folders of the attempt's own. */
+export async function prepareWorkplace(preparation: Preparation): Promise<Workplace> {
+  const { ticket, root, codeCache } = preparation;
+  await rm(root, { recursive: true, force: true });
+  const places = placesBelow(root);
+  const cwd = join(root, 'code');
+  for (const folder of [places.outputDir, places.checkpointDir, cwd]) {
+    await mkdir(folder, { recursive: true });
+  }
+  if (ticket.code !== null) {
+    await copyCode(await fetchCode(preparation, ticket.code, codeCache), cwd);
+  }
+  await writeFile(places.paramsFile, JSON.stringify(ticket.params));
+  const inputs = await fetchInputs(preparation);
+  return { ...places, root, cwd, inputs, resumeFrom: await fetchCheckpoint(preparation) };
+}
+
+async function fetchInputs(preparation: Preparation): Promise<Record<string, string>> {
+  const inputs: Record<string, string> = {};
+  for (const [name, input] of Object.entries(preparation.ticket.inputs)) {
+    if ('download' in input) {
+      const folder = join(preparation.root, 'inputs', name);
+      inputs[name] = await fetchArtifact(preparation, input.download, folder);
+    } else {
+      const { value } = input;
+      inputs[name] = typeof value === 'string' ? value : JSON.stringify(value);
+    }
+  }
+  return inputs;
+}
+
+/**
+ * The newest checkpoint whose every file has its digest. One whose bytes are lost or wrong is left
+ * out, loudly, for the one before; any other failure is thrown, so that no progress is thrown away.
+ */
+async function fetchCheckpoint(preparation: Preparation): Promise<string | undefined> {
+  const { http, root, logs } = preparation;
+  const unusable: string[] = [];
+  let resume = preparation.ticket.resume;
+  while (resume !== null) {
+    const { name, download } = resume;
+    try {
+      // a folder of its own for each: a broken one leaves files behind
+      const folder = join(root, 'resume', String(unusable.length), name);
+      const path = await fetchArtifact(preparation, download, folder);
+      logs.add('anneal', `resumes from checkpoint ${name}`);
+      return path;
+    } catch (error) {
+      if (!isUnusable(error)) throw error;
+      const why = error instanceof Error ? error.message : String(error);
+      logs.add('anneal', `checkpoint ${name} cannot be used: ${why}`);
+      unusable.push(download.artifactId);
+      const answer = await http.post<Pick<AttemptTicket, 'resume'>>(
+        '/api/v1/attempts/self/older-checkpoint',
+        { unusable },
+      );
+      resume = answer.resume;
+    }
+  }
+  if (unusable.length > 0) logs.add('anneal', 'no checkpoint can be used: starts anew');
+  return undefined;
+}

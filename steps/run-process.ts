@@ -1,0 +1,169 @@
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { isAppError } from '../errors/app-error';
+import type { AttemptTicket, ExecuteStepInput } from '../schemas/attempts';
+import type { Http } from '../sdk/http';
+import type { AttemptState, NodeContext, StepOutcome, StepSignals } from './attempt';
+import { CheckpointWatcher } from './checkpoints';
+import { fillInput, stepEnvironment } from './contract';
+import type { Workplace } from './contract';
+import { classifyEnd, oomKills, wasKilled } from './failures';
+import type { StepFailure, StopCause } from './failures';
+import type { LogShipper } from './logs';
+import { commitOutputs } from './outputs';
+import { startProcess } from './process';
+import type { StepProcess } from './process';
+
+/** An attempt whose workplace is ready. */
+export interface Running {
+  readonly node: NodeContext;
+  readonly input: ExecuteStepInput;
+  readonly ticket: AttemptTicket;
+  readonly http: Http;
+  readonly logs: LogShipper;
+  readonly place: Workplace;
+  readonly signals: StepSignals;
+  readonly state: AttemptState;
+  /** Aborted when the api says that a newer attempt has begun. */
+  readonly kill: AbortSignal;
+}
+
+/** A cancelled step gets time to save, not to finish. */
+const CANCEL_GRACE_MS = 30_000;
+/** Preemption notices leave at most two minutes in all. */
+const PREEMPT_GRACE_MS_MAX = 90_000;
+/** node's longest timer, 24 days */
+const TIMER_MS_MAX = 2 ** 31 - 1;
+/** Of the step's last words to stderr, which say more than an exit code. */
+const LAST_WORDS_CHARS = 500;
+
+/** Runs the step's process to its end and commits or reports what came of it. */
+export async function runProcess(running: Running): Promise<StepOutcome> {
+  const { node, input, ticket, http, logs, place, state } = running;
+  const argv = commandOf(running);
+  await writeStepFile(running);
+  const oomBefore = oomKills();
+  let lastWords = '';
+  const child = startProcess({
+    argv,
+    cwd: place.cwd,
+    env: stepEnvironment(input, ticket, { api: node.api, place }),
+    onLine: (stream, text) => {
+      logs.add(stream, text);
+      if (stream === 'stderr' && text.trim() !== '') lastWords = text.slice(0, LAST_WORDS_CHARS);
+    },
+  });
+  const stop = stopper(running, child);
+  const watcher = new CheckpointWatcher(http, place.checkpointDir, {
+    saved: (name) => {
+      state.checkpoint = name;
+      logs.add('anneal', `checkpoint ${name} is safe`);
+    },
+    failed: (error) => {
+      if (isReplaced(error)) stop('superseded');
+      else logs.add('anneal', `a checkpoint was not saved: ${messageOf(error)}`);
+    },
+  });
+  watcher.start();
+  const end = await child.ended;
+  stop.release();
+  const { cause } = state;
+  if (cause === 'cancelled' || cause === 'superseded') await watcher.stop();
+  else await watcher.finish(wasKilled(end));
+  if (cause === 'cancelled') return { kind: 'cancelled' };
+  const command = argv[0] ?? '';
+  const failure = classifyEnd(end, { command, node: node.name, cause, oomKills: oomBefore });
+  if (failure === undefined) return commit(running);
+  const isCrash = failure.failureClass === 'crash' && lastWords !== '';
+  return fail(
+    running,
+    isCrash ? { ...failure, reason: `${failure.reason}: ${lastWords}` } : failure,
+  );
+}
+
+/** Ends the process when the step must stop, with the grace that the cause allows. */
+function stopper(
+  { input, signals, state, kill }: Running,
+  child: StepProcess,
+): ((cause: StopCause) => void) & { release(): void } {
+  const graceMs = input.graceSeconds * 1000;
+  const stop = (cause: StopCause): void => {
+    state.cause ??= cause;
+    if (cause === 'superseded') child.kill();
+    else if (cause === 'cancelled') child.terminate(Math.min(graceMs, CANCEL_GRACE_MS));
+    else if (cause === 'preempted') child.terminate(Math.min(graceMs, PREEMPT_GRACE_MS_MAX));
+    else child.terminate(graceMs);
+  };
+  const timer = setTimeout(
+    () => {
+      stop('timeout');
+    },
+    Math.min(input.timeoutSeconds * 1000, TIMER_MS_MAX),
+  );
+  const onKill = (): void => {
+    stop('superseded');
+  };
+  kill.addEventListener('abort', onKill);
+  if (kill.aborted) onKill();
+  let isOver = false;
+  void signals.stop.then((cause) => {
+    if (!isOver) stop(cause);
+  });
+  const release = (): void => {
+    isOver = true;
+    clearTimeout(timer);
+    kill.removeEventListener('abort', onKill);
+  };
+  return Object.assign(stop, { release });
+}
+
+async function commit(running: Running): Promise<StepOutcome> {
+  try {
+    const outputs = await commitOutputs(running.http, running.ticket.spec, running.place);
+    return { kind: 'succeeded', result: { outputs } };
+  } catch (error) {
+    // the user's outputs are wrong; anything else is ours, and the attempt may be tried again
+    const isOwn = isAppError(error) && error.row.fault === 'user' && !isReplaced(error);
+    if (!isOwn) throw error;
+    // asked to leave, it ended in order without having come to its end
+    const hasLeft = running.state.cause === 'preempted' && error.code === 'STEP_OUTPUT_MISSING';
+    const failureClass = hasLeft ? 'preempted' : 'data';
+    return fail(running, { failureClass, reason: error.message, exitCode: 0 });
+  }
+}
+
+async function fail({ http, logs }: Running, failure: StepFailure): Promise<StepOutcome> {
+  logs.add('anneal', `failed (${failure.failureClass}): ${failure.reason}`);
+  await logs.finish();
+  await http.post('/api/v1/attempts/self/fail', failure).catch(() => undefined); // the workflow knows
+  return { kind: 'failed', failure };
+}
+
+/** A command as it is written, or our runner for a TypeScript function. */
+function commandOf({ node, ticket, place }: Running): string[] {
+  if (ticket.spec.uses === undefined) return ticket.argv.map((text) => fillInput(text, place));
+  const stepFile = join(place.root, 'step.json');
+  return [process.execPath, '--enable-source-maps', node.runner, ticket.spec.uses, stepFile];
+}
+
+/** What the runner of a function step reads: settings, item and inputs under one roof. */
+async function writeStepFile({ ticket, place }: Running): Promise<void> {
+  const values = Object.entries(ticket.inputs).map(
+    ([name, input]) => [name, 'value' in input ? input.value : place.inputs[name]] as const,
+  );
+  const step = {
+    input: { ...ticket.with, ...Object.fromEntries(values) },
+    outputs: ticket.spec.outputs ?? {},
+  };
+  await writeFile(join(place.root, 'step.json'), JSON.stringify(step));
+}
+
+/** True if the api takes nothing more from this attempt: a newer one has begun. */
+export function isReplaced(error: unknown): boolean {
+  const codes = ['ATTEMPT_SUPERSEDED', 'UNAUTHENTICATED'];
+  return isAppError(error) && codes.includes(error.code);
+}
+
+function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
+}
