@@ -52,6 +52,7 @@ function installPackages() {
     probePackage('esbuild', 'require("esbuild").transformSync("let a")');
     probePackage('@swc/core', 'require("@swc/core").transformSync("let a")');
     probePackage('chdb', 'require("chdb")');
+    probePackage('@temporalio/worker', 'require("@temporalio/worker")');
     writeFileSync(stampFile, stamp);
   });
 }
@@ -84,15 +85,20 @@ function probePackage(name, code) {
   if (probe.status !== 0) stop(`the package ${name} does not work here:\n${probe.stderr}`);
 }
 
-/** TEMPORAL_ADDRESS → PATH → our cache → the SDK's own download → built by Go. */
+/** TEMPORAL_ADDRESS → PATH → our cache → the SDK's own download → built by Go. Tests need a program. */
 async function installTemporal() {
-  if (process.env.TEMPORAL_ADDRESS) {
-    console.log(`temporal: using the server at ${process.env.TEMPORAL_ADDRESS}`);
+  const address = process.env.TEMPORAL_ADDRESS;
+  if (address && !forTests) {
+    console.log(`temporal: the server at ${address} (TEMPORAL_ADDRESS)`);
     return;
   }
-  if (findProgram('temporal') !== undefined) return;
-  if (await step('temporal (download)', downloadTemporal)) return;
-  installFromGo('temporal', TEMPORAL, 'the Temporal server, three minutes on two cores');
+  if (
+    findProgram('temporal') === undefined &&
+    !(await step('temporal (download)', downloadTemporal))
+  ) {
+    installFromGo('temporal', TEMPORAL, 'the Temporal server, three minutes on two cores');
+  }
+  console.log(`temporal: ${findProgram('temporal')}`);
 }
 
 /** The SDK downloads its dev server; it stays in our cache. False where there is no internet. */
@@ -114,8 +120,9 @@ async function downloadTemporal() {
     if (file === undefined) return false;
     symlinkSync(basename(file), join(CACHE, 'temporal'));
     return true;
-  } catch {
-    console.log('  not to be had by download');
+  } catch (error) {
+    const [why = ''] = String(error.message).split('\n');
+    console.log(`  not to be had by download: ${why.slice(0, 200)}`);
     return false;
   }
 }
@@ -123,7 +130,9 @@ async function downloadTemporal() {
 function installFromGo(name, module, what) {
   if (findProgram(name) !== undefined) return;
   if (findProgram('go') === undefined) {
-    stop(`${name} is missing (${what}). Install Go, or put a '${name}' program on the PATH.`);
+    stop(
+      `${name} is missing (${what}). Install Go (https://go.dev/dl) or put a '${name}' program on the PATH.`,
+    );
   }
   step(`go install ${name} (${what})`, () => {
     mkdirSync(CACHE, { recursive: true });
