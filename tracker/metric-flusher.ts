@@ -35,6 +35,8 @@ export interface Flusher {
   stop(): Promise<void>;
 }
 
+const NOT_STORED = 'metrics could not be stored; they are safe in the log and will be tried again';
+
 /** A pause that can be cut short. */
 function createNap(): { sleep(ms: number): Promise<void>; wake(): void } {
   let wake: () => void = () => undefined;
@@ -53,16 +55,20 @@ function createNap(): { sleep(ms: number): Promise<void>; wake(): void } {
   };
 }
 
+interface Waiting {
+  readonly count: number;
+  readonly done: (stored: boolean) => void;
+}
+
 /** Makes a flusher; failures of a store are retried without end, the data waits in the log. */
 export function createFlusher(deps: FlusherDeps): Flusher {
-  let running: Promise<void> | undefined;
   const nap = createNap();
+  let running: Promise<void> | undefined;
   let stopped = false;
-  let waiting: { readonly count: number; readonly done: (stored: boolean) => void }[] = [];
+  let waiting: Waiting[] = [];
   // one block is in flight at a time: of those that an earlier process left, the oldest may be it
   let tried = deps.wal.next()?.token;
   const totals = { points: 0, failures: 0, lastError: undefined as string | undefined };
-
   const notify = (): void => {
     const { blocksStored } = deps.wal.stats();
     for (const one of waiting) if (one.count <= blocksStored) one.done(true);
@@ -80,8 +86,7 @@ export function createFlusher(deps: FlusherDeps): Flusher {
         totals.failures += 1;
         tried = deps.wal.next()?.token;
         totals.lastError = describe(error);
-        const msg = 'metrics could not be stored; they are safe in the log and will be tried again';
-        deps.log({ level: 'error', msg, why: totals.lastError, inMs: wait });
+        deps.log({ level: 'error', msg: NOT_STORED, why: totals.lastError, inMs: wait });
         await nap.sleep(wait);
         wait = Math.min(wait * 2, RETRY_MAX_MS);
       }
@@ -97,8 +102,8 @@ export function createFlusher(deps: FlusherDeps): Flusher {
   return {
     start,
     stats: () => ({ ...totals }),
-    stored: (count, boundMs) => {
-      if (deps.wal.stats().blocksStored >= count) return Promise.resolve(true);
+    stored: async (count, boundMs) => {
+      if (deps.wal.stats().blocksStored >= count) return true;
       return new Promise((resolve) => {
         const timer = setTimeout(resolve, boundMs, false);
         const done = (stored: boolean): void => {

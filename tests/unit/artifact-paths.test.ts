@@ -63,7 +63,7 @@ describe('checkArtifactPath', () => {
         if (!accepts(path)) return;
         taken += 1;
         for (const text of decodings(path)) {
-          expect(posix.resolve('/root', text)).toBe(`/root/${text}`);
+          expect(posix.resolve('/top', text)).toBe(`/top/${text}`);
           expect(win32.resolve('D:\\root', text).startsWith('D:\\root\\')).toBe(true);
         }
       }),
