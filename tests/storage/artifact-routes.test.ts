@@ -175,6 +175,20 @@ describe("MLflow's artifact proxy", () => {
     expect(await tooMuch.json()).toMatchObject({ code: 'CHECKSUM_MISMATCH' });
   });
 
+  it('refuses too many bytes at once, without waiting for the rest', async () => {
+    const [signed] = await planUploads(lab, [{ ...fileOf('f', 'y'), sizeBytes: 1 }], OTHER);
+    const options = { method: 'PUT', headers: { 'content-length': '1000000' } };
+    const status = await new Promise((resolve, reject) => {
+      const sending = request(signed?.url ?? '', options, (reply) => {
+        resolve(reply.statusCode);
+        sending.destroy();
+      });
+      sending.on('error', reject);
+      sending.write('more than one byte');
+    });
+    expect(status).toBe(400);
+  });
+
   it('keeps nothing of an upload that the sender gave up', async () => {
     const options = { method: 'PUT', headers: { 'content-length': '1000' } };
     const sending = request(`${lab.base}${PROXY}/artifacts/${run.folder}/f`, options);
