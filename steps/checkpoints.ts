@@ -30,6 +30,8 @@ export class CheckpointWatcher {
   private readonly folder: string;
   private readonly reports: CheckpointReports;
   private readonly done = new Map<string, string>();
+  /** Of the newest one that is safe: what is older comes too late. */
+  private savedMtimeMs = 0;
   private timer: NodeJS.Timeout | undefined;
   private working: Promise<void> = Promise.resolve();
   private stopped = false;
@@ -85,7 +87,11 @@ export class CheckpointWatcher {
     for (const { name } of await readdir(this.folder, { withFileTypes: true })) {
       if (UNFINISHED.test(name)) continue;
       const candidate = await readCandidate(this.folder, name, told);
-      if (candidate !== undefined && this.done.get(name) !== candidate.stamp) fresh.push(candidate);
+      const isFresh =
+        candidate !== undefined &&
+        candidate.mtimeMs >= this.savedMtimeMs &&
+        this.done.get(name) !== candidate.stamp;
+      if (isFresh) fresh.push(candidate);
     }
     const newest = fresh.sort((a, b) => a.mtimeMs - b.mtimeMs).at(-1);
     if (newest === undefined) return;
@@ -94,6 +100,7 @@ export class CheckpointWatcher {
     const manifest = await uploadFiles(this.http, files);
     await this.http.post('/api/v1/attempts/self/checkpoints', { name: newest.name, manifest });
     for (const { name, stamp } of fresh) this.done.set(name, stamp);
+    this.savedMtimeMs = newest.mtimeMs;
     this.reports.saved(newest.name);
   }
 }
