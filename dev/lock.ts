@@ -18,7 +18,7 @@ const KILL_TIMEOUT_MS = 2_000;
 /** One try meets a stale lock, the next may meet another starter; more is a broken folder. */
 const TRIES = 5;
 
-/** Takes the data folder for this process; CONFLICT while another living process holds it. */
+/** Takes the data folder for this process; INVALID_STATE while another living process holds it. */
 export function takeLock(dataDir: string): void {
   const file = join(dataDir, LOCK);
   const own = `${file}.${process.pid}`;
@@ -34,7 +34,10 @@ export function takeLock(dataDir: string): void {
   }
   const holder = (readJson(file) as ProcessId | undefined)?.pid ?? '?';
   const message = `'anneal dev' already runs on ${dataDir} (process ${holder}).`;
-  throw new AppError('CONFLICT', `${message} Stop it first, or choose another folder with --data.`);
+  throw new AppError(
+    'INVALID_STATE',
+    `${message} Stop it first, or choose another folder with --data.`,
+  );
 }
 
 /** True while a living process holds the data folder. */

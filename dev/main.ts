@@ -4,7 +4,7 @@ import { join, resolve } from 'node:path';
 import { endLeftovers, isHeld, releaseLock, takeLock } from './lock';
 import { openSettings } from './settings';
 import type { DevSettings } from './settings';
-import { temporalAddress } from './stack';
+import { temporalAddress, temporalUi } from './stack';
 import { createSupervisor } from './supervisor';
 import type { Supervisor } from './supervisor';
 
@@ -23,6 +23,7 @@ export interface ReadyStack {
   readonly ready: true;
   readonly api: string;
   readonly temporal: string;
+  /** '' for a server elsewhere whose UI is not known. */
   readonly temporalUi: string;
   readonly dataDir: string;
   readonly pids: Readonly<Record<string, number>>;
@@ -77,7 +78,7 @@ function announce(
     ready: true,
     api: `http://127.0.0.1:${settings.ports.api}`,
     temporal: temporalAddress(settings),
-    temporalUi: `http://127.0.0.1:${settings.ports.temporalUi}`,
+    temporalUi: temporalUi(settings) ?? '',
     dataDir: settings.dataDir,
     pids: { supervisor: process.pid, ...supervisor.pids() },
   };
@@ -89,8 +90,8 @@ function announce(
   say('');
   say('Anneal is ready.');
   say(`  api and MLflow    ${ready.api}`);
-  if (external === undefined) say(`  Temporal's web UI ${ready.temporalUi}`);
-  else say(`  Temporal          ${external} (TEMPORAL_ADDRESS)`);
+  if (external !== undefined) say(`  Temporal          ${external} (TEMPORAL_ADDRESS)`);
+  if (ready.temporalUi !== '') say(`  Temporal's web UI ${ready.temporalUi}`);
   if (databaseUrl !== undefined) say('  Postgres          the one of DATABASE_URL');
   say(`  data and logs     ${ready.dataDir}`);
   say('');

@@ -25,7 +25,7 @@ interface Secrets {
   readonly nodeToken: string;
 }
 
-/** Reads or makes the ports and secrets of a data folder; CONFLICT if the port of the api is taken. */
+/** Reads or makes the ports and secrets of a data folder; INVALID_STATE if the port of the api is taken. */
 export async function openSettings(dataDir: string, port: number): Promise<DevSettings> {
   const { DATABASE_URL: databaseUrl, TEMPORAL_ADDRESS: temporal } = environment();
   return {
@@ -48,7 +48,7 @@ async function choosePorts(file: string, port: number): Promise<Ports> {
   };
   if (port !== 0 && (await isPortTaken(port))) {
     const message = `Port ${port} is in use by another program.`;
-    throw new AppError('CONFLICT', `${message} Stop it, or choose another port with --port.`);
+    throw new AppError('INVALID_STATE', `${message} Stop it, or choose another port with --port.`);
   }
   const ports = {
     api: port === 0 ? await keep('api') : port,

@@ -53,6 +53,12 @@ export function temporalAddress({ external, ports }: DevSettings): string {
   return external.temporalAddress ?? `127.0.0.1:${ports.temporal}`;
 }
 
+/** Temporal's web UI; a server elsewhere may have none that we know of. */
+export function temporalUi({ external, ports }: DevSettings): string | undefined {
+  if (external.temporalAddress === undefined) return `http://127.0.0.1:${ports.temporalUi}`;
+  return pickEnvironment(['TEMPORAL_UI_URL'])['TEMPORAL_UI_URL'];
+}
+
 interface Database {
   url: string; // known once the embedded server is prepared
 }
@@ -135,7 +141,7 @@ function nodeSpecs(
           ...signing,
           ...pickEnvironment(OF_API),
           DATABASE_URL: database.url,
-          TEMPORAL_UI_URL: `http://127.0.0.1:${ports.temporalUi}`,
+          TEMPORAL_UI_URL: temporalUi(settings) ?? '',
           ANNEAL_HOST: '127.0.0.1',
           ANNEAL_PORT: String(ports.api),
           ANNEAL_AUTH: 'open', // it listens on loopback only
