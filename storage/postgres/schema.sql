@@ -96,9 +96,11 @@ CREATE TABLE log_lines (
   at timestamp with time zone NOT NULL,
   stream text NOT NULL,
   text text NOT NULL,
+  id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,
   CONSTRAINT log_lines_pkey PRIMARY KEY (run_id, step_key, attempt, seq),
   CONSTRAINT log_lines_stream_check CHECK ((stream = ANY (ARRAY['stdout'::text, 'stderr'::text, 'anneal'::text])))
 );
+CREATE INDEX log_lines_by_arrival ON public.log_lines USING btree (run_id, id);
 
 CREATE TABLE model_alias_history (
   project_id text NOT NULL,

@@ -22,7 +22,8 @@ import { principalOf } from '../../app';
 
 const LogQuery = z.strictObject({
   step: z.string().max(200).optional(),
-  after: z.string().max(1_000).optional(),
+  attempt: z.coerce.number().int().min(1).max(1_000_000).optional(),
+  after: z.coerce.number().int().min(0).optional(),
   limit: z.coerce.number().int().min(1).max(5_000).default(1_000),
 });
 
@@ -80,8 +81,15 @@ function registerReads(app: FastifyInstance, deps: AttemptDeps): void {
     return { checkpoints: await readCheckpoints(deps, run) };
   });
   app.get<ById>('/api/v1/pipeline-runs/:id/logs', read, (request) => {
-    const { step, after, limit } = LogQuery.parse(request.query);
+    const { step: stepKey, ...page } = LogQuery.parse(request.query);
     const { projectId } = principalOf(request);
-    return readLogLines(deps, { projectId, runId: request.params.id, stepKey: step, after, limit });
+    return readLogLines(deps, {
+      projectId,
+      runId: request.params.id,
+      stepKey,
+      attempt: page.attempt,
+      after: page.after,
+      limit: page.limit,
+    });
   });
 }
