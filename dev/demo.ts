@@ -23,8 +23,8 @@ export interface Story {
 
 const ROOT = join(__dirname, '..', '..');
 const EXAMPLE = join(ROOT, 'examples', '01-digits');
-/** Enough to be in the middle of training, far enough from its end to prove something. */
-const KILL_AFTER_CHECKPOINTS = 2;
+/** In the middle of training: of 120 epochs, this many are saved before the worker dies. */
+const KILL_AT_EPOCH = 30;
 const POLL_MS = 50;
 /** The whole story takes half a minute; something is broken long before this. */
 const RUN_TIMEOUT_MS = 180_000;
@@ -93,7 +93,12 @@ async function startRun(http: Http): Promise<PipelineRun> {
   return http.post<PipelineRun>('/api/v1/pipeline-runs', body);
 }
 
-/** Waits until a training step has saved itself twice, then kills its worker without a warning. */
+/** `epoch-30` → 30. */
+function epochOf(checkpoint: string): number {
+  return Number(/^epoch-(\d+)$/.exec(checkpoint)?.[1] ?? 0);
+}
+
+/** Waits until a training step is far enough, then kills its worker without a warning. */
 async function killWorker(
   http: Http,
   { runId, pid }: { readonly runId: string; readonly pid: number },
@@ -105,7 +110,7 @@ async function killWorker(
       path,
     );
     const newest = checkpoints.at(-1);
-    if (newest !== undefined && checkpoints.length >= KILL_AFTER_CHECKPOINTS) {
+    if (newest !== undefined && epochOf(newest.name) >= KILL_AT_EPOCH) {
       process.kill(pid, 'SIGKILL');
       say(
         `\nKilled the step worker (SIGKILL, process ${pid}) while ${newest.stepKey} was at ${newest.name}.`,
