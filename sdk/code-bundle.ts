@@ -20,17 +20,17 @@ export interface PackedCode {
 /** Code, not data: data travels as artifacts. */
 const BYTES_MAX = 100 * 1024 * 1024;
 const FILES_MAX = 20_000;
-const NEVER = ['.git', 'node_modules', '.anneal', '.venv', '__pycache__', 'dist'];
+const NEVER = ['.git', 'node_modules', '.anneal', '.venv', '__pycache__'];
 /** Names of files that hold secrets; they are left out with a warning. */
 const SECRETS =
   /(^|\/)(\.env(\..+)?|.*\.pem|.*\.key|id_(rsa|dsa|ecdsa|ed25519)|\.npmrc|\.pypirc|\.netrc|credentials(\.json)?|service-account.*\.json)$/i;
+const NO_SECRETS = /\.env\.(example|sample|template)$/i;
 
 /** Packs a folder: `.gitignore` is respected, secrets stay at home. TOO_LARGE above 100 MiB. */
 export async function packCode(folder: string): Promise<PackedCode> {
-  const rules = readIgnoreFile(folder);
   const warnings: string[] = [];
-  const files = (await list(folder, { below: '', rules })).filter((name) => {
-    if (!SECRETS.test(name)) return true;
+  const files = (await list(folder, { below: '', rules: [] })).filter((name) => {
+    if (!SECRETS.test(name) || NO_SECRETS.test(name)) return true;
     warnings.push(`${name} looks like a secret and is not sent to the workers.`);
     return false;
   });
@@ -57,26 +57,43 @@ function checkSize(folder: string, files: readonly string[]): void {
   throw new AppError('TOO_LARGE', message);
 }
 
-function readIgnoreFile(folder: string): Ignore {
+/** What one `.gitignore` says about everything below its folder. */
+interface IgnoreFile {
+  readonly below: string; // '' or 'folder/'
+  readonly rules: Ignore;
+}
+
+function readIgnoreFile(root: string, below: string): IgnoreFile[] {
   try {
-    return ignore().add(readFileSync(join(folder, '.gitignore'), 'utf8'));
+    const text = readFileSync(join(root, below, '.gitignore'), 'utf8');
+    return [{ below, rules: ignore().add(text) }];
   } catch {
-    return ignore();
+    return []; // there is none
   }
 }
 
+/** The innermost file that has a say decides, as in git. */
+function isIgnored(path: string, files: readonly IgnoreFile[]): boolean {
+  for (const { below, rules } of files.toReversed()) {
+    const { ignored, unignored } = rules.test(path.slice(below.length));
+    if (ignored || unignored) return ignored;
+  }
+  return false;
+}
+
 async function list(
-  folder: string,
-  at: { readonly below: string; readonly rules: Ignore },
+  root: string,
+  at: { readonly below: string; readonly rules: readonly IgnoreFile[] },
 ): Promise<string[]> {
-  const entries = await readdir(join(folder, at.below), { withFileTypes: true });
+  const { below } = at;
+  const rules = [...at.rules, ...readIgnoreFile(root, below)];
   const files: string[] = [];
-  for (const entry of entries) {
+  for (const entry of await readdir(join(root, below), { withFileTypes: true })) {
     if (NEVER.includes(entry.name)) continue;
-    const name = at.below === '' ? entry.name : `${at.below}/${entry.name}`;
-    if (at.rules.ignores(entry.isDirectory() ? `${name}/` : name)) continue;
-    if (entry.isDirectory()) files.push(...(await list(folder, { ...at, below: name })));
-    else if (entry.isFile()) files.push(name);
+    const path = `${below}${entry.name}`;
+    if (isIgnored(entry.isDirectory() ? `${path}/` : path, rules)) continue;
+    if (entry.isDirectory()) files.push(...(await list(root, { below: `${path}/`, rules })));
+    else if (entry.isFile()) files.push(path);
   }
   return files;
 }

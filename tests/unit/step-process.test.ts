@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -156,23 +156,5 @@ describe('the class of an end', () => {
       failureClass: 'crash',
       reason: 'no-such-command: command not found on node n1',
     });
-  });
-});
-
-describe('packing code', () => {
-  it('keeps ignored files and secrets at home, and gives the same digest for the same tree', async () => {
-    writeFileSync(join(folder, '.gitignore'), 'data/\n*.bin\n');
-    writeFileSync(join(folder, 'train.py'), 'print(1)');
-    writeFileSync(join(folder, 'weights.bin'), 'x');
-    writeFileSync(join(folder, '.env'), 'TOKEN=secret');
-    const first = await packCode(folder);
-    const second = await packCode(folder);
-    expect(first.digest).toBe(second.digest);
-    expect(first.warnings).toEqual(['.env looks like a secret and is not sent to the workers.']);
-    const names: string[] = [];
-    await list({ file: first.file, onReadEntry: (entry) => names.push(entry.path) });
-    expect(names.sort()).toEqual(['.gitignore', 'train.py']);
-    writeFileSync(join(folder, 'train.py'), 'print(2)');
-    expect((await packCode(folder)).digest).not.toBe(first.digest);
   });
 });
