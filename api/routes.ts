@@ -8,6 +8,7 @@ import { createToken } from './auth/tokens';
 import type { Parts } from './parts';
 import { registerMlflowArtifacts } from './routes/mlflow/artifacts';
 import { registerMlflowExperiments } from './routes/mlflow/experiments';
+import { registerMlflowLoggedModels } from './routes/mlflow/logged-models';
 import { registerMlflowMetrics } from './routes/mlflow/metrics';
 import { registerMlflowModelVersions } from './routes/mlflow/model-versions';
 import { registerMlflowRegisteredModels } from './routes/mlflow/registered-models';
@@ -35,6 +36,7 @@ export function registerRoutes(app: FastifyInstance, parts: Parts): void {
   registerMlflowRuns(app, parts);
   registerMlflowMetrics(app, parts);
   registerMlflowArtifacts(app, parts);
+  registerMlflowLoggedModels(app);
   registerMlflowRegisteredModels(app, registry);
   registerMlflowModelVersions(app, registry);
   registerModels(app, registry);
