@@ -15,7 +15,10 @@ import type { NewRun } from '../storage/postgres/runs';
 /**
  * Run adoption: the n-th create of an attempt, for the same experiment and nesting, is the n-th run
  * that an earlier attempt of the step made, set back to RUNNING. Curves continue, scripts unchanged.
- * n is counted in the runs themselves: those that this attempt has made or adopted so far.
+ * n is counted in the runs themselves: those that this attempt has made or adopted so far. So a
+ * client that sends a create again, because its answer was lost, gets a further run, as from MLflow:
+ * a repetition looks exactly like a second create of another thread in the same millisecond, and to
+ * take two runs for one would mix their data.
  */
 export async function createOrAdoptRun(
   sql: Sql,

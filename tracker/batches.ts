@@ -1,10 +1,11 @@
 import { AppError } from '../errors/app-error';
 import type { KeyValue } from '../schemas/experiments';
 import type { MetricPoint } from '../schemas/metrics';
+import type { Run } from '../schemas/runs';
 import type { Principal } from '../schemas/tokens';
 import type { Postgres, Sql } from '../storage/postgres/client';
 import { insertParams, overwriteParams, selectParams } from '../storage/postgres/params';
-import { checkBatch, checkKey, checkParams } from './limits';
+import { checkBatch, checkMetricKeys, checkParams } from './limits';
 import type { Metrics } from './metrics';
 import { assertWritableRun, writeTags } from './runs';
 
@@ -26,7 +27,7 @@ export async function logBatch(
   batch: LogBatch,
 ): Promise<void> {
   checkBatch(batch);
-  for (const point of batch.metrics) checkKey('metric', point.key);
+  checkMetricKeys(batch.metrics);
   const { projectId, attempt } = batch.principal;
   const points = {
     projectId,
@@ -40,8 +41,8 @@ export async function logBatch(
     return;
   }
   await deps.postgres.transaction(async (sql) => {
-    await assertWritableRun({ postgres: sql }, batch);
-    await writeParams(sql, batch);
+    const run = await assertWritableRun({ postgres: sql }, batch);
+    await writeParams(sql, batch, run);
     if (batch.tags.length > 0) {
       await writeTags(sql, { projectId, runId: batch.runId, tags: batch.tags });
     }
@@ -49,13 +50,14 @@ export async function logBatch(
   });
 }
 
-/** Params are written once; an attempt that continues an earlier one may change them. */
-async function writeParams(sql: Sql, batch: LogBatch): Promise<void> {
+/** Params are written once; an attempt that continues an earlier one's run may change them there. */
+async function writeParams(sql: Sql, batch: LogBatch, run: Run): Promise<void> {
   const entries = checkParams(batch.params);
   if (entries.length === 0) return;
   const { projectId, attempt } = batch.principal;
   const at = { projectId, runId: batch.runId, entries };
-  if (attempt !== undefined && attempt.attempt > 1) {
+  const own = attempt?.runId === run.pipelineRunId && attempt.stepKey === run.stepKey;
+  if (own && attempt.attempt > 1) {
     await overwriteParams(sql, at);
     return;
   }

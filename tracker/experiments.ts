@@ -13,7 +13,7 @@ import {
   setExperimentStage,
   upsertExperimentTag,
 } from '../storage/postgres/experiments';
-import { checkKey, checkMaxResults, TRACKER_LIMITS } from './limits';
+import { checkKey, checkLength, checkMaxResults, TRACKER_LIMITS } from './limits';
 import { readPageToken, toPage } from './page-token';
 
 interface Deps {
@@ -29,7 +29,7 @@ export interface TaggedExperiment {
   readonly tags: readonly KeyValue[];
 }
 const SEARCH_MAX = 50_000;
-const Cursor = z.strictObject({ createdMs: z.number(), id: z.number() });
+const Cursor = z.strictObject({ createdMs: z.int(), id: z.int() });
 
 /** Makes an experiment; ALREADY_EXISTS if the name is taken, also by a deleted one. */
 export async function createExperiment(
@@ -53,16 +53,12 @@ export async function createExperiment(
 }
 
 function checkName(name: string): void {
-  if (name.length <= TRACKER_LIMITS.experimentNameChars) return;
-  const message = `The name of an experiment may have ${TRACKER_LIMITS.experimentNameChars} characters; it has ${name.length}.`;
-  throw new AppError('INVALID_ARGUMENT', message);
+  checkLength('name', name, TRACKER_LIMITS.experimentNameChars);
 }
 
 function checkTag({ key, value }: KeyValue): void {
-  checkKey('tag', key);
-  if (value.length <= TRACKER_LIMITS.experimentTagValueChars) return;
-  const message = `The value of tag '${key}' may have ${TRACKER_LIMITS.experimentTagValueChars} characters; it has ${value.length}.`;
-  throw new AppError('INVALID_ARGUMENT', message);
+  checkKey('tag', key, 'key');
+  checkLength('value', value, TRACKER_LIMITS.experimentTagValueChars);
 }
 
 /** An experiment in any stage, or NOT_FOUND. */
@@ -132,11 +128,8 @@ export async function updateExperiment(
 ): Promise<void> {
   checkName(at.name);
   await assertActive(deps, at);
-  const taken = await selectExperimentByName(deps.postgres, at);
-  if (taken !== undefined && taken.id !== at.id) {
-    throw new AppError('ALREADY_EXISTS', `Experiment '${at.name}' already exists.`);
-  }
-  await renameExperiment(deps.postgres, at);
+  if (await renameExperiment(deps.postgres, at)) return;
+  throw new AppError('ALREADY_EXISTS', `Experiment '${at.name}' already exists.`);
 }
 
 /** The experiment if it takes writes. */

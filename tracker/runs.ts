@@ -11,7 +11,7 @@ import { insertRun, selectRun, selectRuns, setRunStage, updateRun } from '../sto
 import { deleteTag, selectTags, upsertTags } from '../storage/postgres/tags';
 import { assertNewestAttempt, createOrAdoptRun } from './adoption';
 import { assertActive } from './experiments';
-import { checkMaxResults, checkTags } from './limits';
+import { checkLength, checkMaxResults, checkTags, cutText, TRACKER_LIMITS } from './limits';
 import { readPageToken, toPage } from './page-token';
 import { randomRunName } from './run-names';
 
@@ -19,7 +19,7 @@ const RUN_NAME_TAG = 'mlflow.runName';
 const PARENT_TAG = 'mlflow.parentRunId';
 const SEARCH_MAX = 50_000;
 const SEARCH_DEFAULT = 1_000;
-const Cursor = z.strictObject({ startedMs: z.number(), id: z.string() });
+const Cursor = z.strictObject({ startedMs: z.int(), id: z.string().regex(/^[0-9a-f]{32}$/) });
 
 interface Deps {
   readonly postgres: Postgres;
@@ -40,12 +40,13 @@ export async function createRun(
   const { principal, experimentId } = input;
   const { projectId } = principal;
   const experiment = await assertActive(deps, { projectId, id: experimentId });
-  const given = checkTags(input.tags);
+  const given = takeTags(input.tags);
   const name = chooseName(input.name, given);
   const id = randomUUID().replaceAll('-', '');
   const artifactUri = `${experiment.artifactLocation}/${id}/artifacts`;
   const startedMs = input.startedMs ?? Date.now();
-  const row = { projectId, id, experimentId, name, userId: input.userId, startedMs, artifactUri };
+  const userId = cutText(input.userId, TRACKER_LIMITS.userIdChars);
+  const row = { projectId, id, experimentId, name, userId, startedMs, artifactUri };
   const run = await deps.postgres.transaction(async (sql) => {
     const nested = given.some((tag) => tag.key === PARENT_TAG);
     const made =
@@ -65,6 +66,14 @@ export async function createRun(
   return getRun(deps, { projectId, runId: run.id });
 }
 
+/** Tags of a new run: MLflow takes keys here that it refuses later, so only lengths are checked. */
+function takeTags(tags: readonly KeyValue[]): KeyValue[] {
+  return tags.map(({ key, value }) => {
+    checkLength('key', key, TRACKER_LIMITS.keyChars);
+    return { key, value: cutText(value, TRACKER_LIMITS.tagValueChars) };
+  });
+}
+
 function stepTags({ attempt }: Principal): KeyValue[] {
   if (attempt === undefined) return [];
   return [
@@ -76,27 +85,31 @@ function stepTags({ attempt }: Principal): KeyValue[] {
 
 /** The name and the tag mlflow.runName are one thing; given both, they must agree. */
 function chooseName(name: string | undefined, tags: readonly KeyValue[]): string {
-  const tag = tags.find((entry) => entry.key === RUN_NAME_TAG)?.value;
-  const wanted = name === undefined || name === '' ? tag : name;
-  if (tag !== undefined && wanted !== tag) {
+  const tag = tags.findLast((entry) => entry.key === RUN_NAME_TAG)?.value ?? '';
+  const argument = cutText(name ?? '', TRACKER_LIMITS.tagValueChars);
+  if (tag !== '' && argument !== '' && argument !== tag) {
     throw new AppError(
       'INVALID_ARGUMENT',
-      `Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values (run_name='${name ?? ''}', mlflow.runName='${tag}').`,
+      `Both 'run_name' argument and 'mlflow.runName' tag are specified, but with different values (run_name='${argument}', mlflow.runName='${tag}').`,
     );
   }
-  return wanted ?? randomRunName();
+  return argument || tag || randomRunName();
+}
+
+interface At {
+  readonly projectId: string;
+  readonly runId: string;
+}
+
+/** A run without what was logged to it, in any stage; NOT_FOUND otherwise. */
+export async function findRun(deps: { readonly postgres: Sql }, at: At): Promise<Run> {
+  const { projectId, runId: id } = at;
+  return found(await selectRun(deps.postgres, { projectId, id }), 'run', id);
 }
 
 /** A run with its params, tags and newest metrics, in any stage; NOT_FOUND otherwise. */
-export async function getRun(
-  deps: Deps,
-  at: { readonly projectId: string; readonly runId: string },
-): Promise<RunDetail> {
-  const run = found(
-    await selectRun(deps.postgres, { projectId: at.projectId, id: at.runId }),
-    'run',
-    at.runId,
-  );
+export async function getRun(deps: Deps, at: At): Promise<RunDetail> {
+  const run = await findRun(deps, at);
   const [detail] = await addDetails(deps.postgres, at.projectId, [run]);
   return detail ?? { run, params: [], tags: [], metrics: [] };
 }
@@ -159,20 +172,20 @@ export async function assertWritableRun(
   deps: { readonly postgres: Sql },
   at: WriteAt,
 ): Promise<Run> {
-  const { projectId, attempt } = at.principal;
-  const run = found(await selectRun(deps.postgres, { projectId, id: at.runId }), 'run', at.runId);
+  const { projectId } = at.principal;
+  const run = await findRun(deps, { projectId, runId: at.runId });
   if (run.lifecycleStage !== 'active') {
     const message = `The run ${at.runId} must be in the 'active' state. Current state is deleted.`;
     throw new AppError('INVALID_ARGUMENT', message);
   }
-  if (attempt !== undefined) {
-    await assertNewestAttempt(deps.postgres, {
-      projectId,
-      pipelineRunId: attempt.runId,
-      ...attempt,
-    });
-  }
+  await assertCurrent(deps.postgres, at.principal);
   return run;
+}
+
+/** Refuses an attempt's token once a newer attempt of its step has begun. */
+async function assertCurrent(sql: Sql, { projectId, attempt }: Principal): Promise<void> {
+  if (attempt === undefined) return;
+  await assertNewestAttempt(sql, { projectId, pipelineRunId: attempt.runId, ...attempt });
 }
 
 /** Changes status, end or name of an active run. */
@@ -186,7 +199,7 @@ export async function changeRun(
 ): Promise<Run> {
   const { projectId } = input.principal;
   await assertWritableRun(deps, input);
-  const name = input.name === '' ? undefined : input.name;
+  const name = cutText(input.name ?? '', TRACKER_LIMITS.tagValueChars) || undefined;
   return deps.postgres.transaction(async (sql) => {
     const { status, endedMs } = input;
     const run = await updateRun(sql, { projectId, id: input.runId, status, endedMs, name });
@@ -201,22 +214,28 @@ export async function changeRun(
 /** Deletes or restores a run; doing so twice changes nothing. */
 export async function moveRun(
   deps: Deps,
-  input: { readonly projectId: string; readonly runId: string; readonly stage: LifecycleStage },
+  input: WriteAt & { readonly stage: LifecycleStage },
 ): Promise<void> {
-  const at = { projectId: input.projectId, id: input.runId };
-  found(await selectRun(deps.postgres, at), 'run', input.runId);
-  await setRunStage(deps.postgres, { ...at, stage: input.stage });
+  const { projectId } = input.principal;
+  await findRun(deps, { projectId, runId: input.runId });
+  await assertCurrent(deps.postgres, input.principal);
+  await setRunStage(deps.postgres, { projectId, id: input.runId, stage: input.stage });
 }
 
-/** Sets tags inside a transaction; the tag mlflow.runName renames the run. */
+/**
+ * Sets tags inside a transaction; the tag mlflow.runName renames the run, unless it is empty. The
+ * run comes first, as in `changeRun`: both lock the run before its tags.
+ */
 export async function writeTags(
   sql: Sql,
-  at: { readonly projectId: string; readonly runId: string; readonly tags: readonly KeyValue[] },
+  at: At & { readonly tags: readonly KeyValue[] },
 ): Promise<void> {
-  const entries = checkTags(at.tags);
-  await upsertTags(sql, { projectId: at.projectId, runId: at.runId, entries });
-  const name = entries.findLast((tag) => tag.key === RUN_NAME_TAG)?.value;
-  if (name !== undefined) await updateRun(sql, { projectId: at.projectId, id: at.runId, name });
+  const { projectId, runId } = at;
+  const tags = checkTags(at.tags);
+  const name = tags.findLast((tag) => tag.key === RUN_NAME_TAG)?.value ?? '';
+  if (name !== '') await updateRun(sql, { projectId, id: runId, name });
+  const entries = tags.filter((tag) => tag.key !== RUN_NAME_TAG || tag.value !== '');
+  await upsertTags(sql, { projectId, runId, entries });
 }
 
 /** Removes a tag of an active run; NOT_FOUND if there is none. */

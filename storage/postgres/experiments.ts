@@ -1,4 +1,5 @@
 import type { Experiment, KeyValue, LifecycleStage } from '../../schemas/experiments';
+import { errorCode } from './client';
 import type { Sql } from './client';
 
 const COLUMNS = `
@@ -36,6 +37,9 @@ const UPSERT_TAG = `
 const DELETE_TAG = `
   DELETE FROM experiment_tags WHERE project_id = $1 AND experiment_id = $2 AND key = $3
   RETURNING key`;
+
+/** SQLSTATE of a row that exists already. */
+const UNIQUE_VIOLATION = '23505';
 
 interface At {
   readonly projectId: string;
@@ -76,11 +80,18 @@ export function selectExperiments(
   return sql.query<Experiment>(SELECT_PAGE, values);
 }
 
+/** Gives an experiment another name; false if the name is taken. Not inside a transaction. */
 export async function renameExperiment(
   sql: Sql,
   at: At & { readonly name: string },
-): Promise<void> {
-  await sql.query(RENAME, [at.projectId, at.id, at.name]);
+): Promise<boolean> {
+  try {
+    await sql.query(RENAME, [at.projectId, at.id, at.name]);
+    return true;
+  } catch (error) {
+    if (errorCode(error) === UNIQUE_VIOLATION) return false;
+    throw error;
+  }
 }
 
 /** Moves an experiment and all of its runs to a stage; false if it was there already. */

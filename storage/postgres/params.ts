@@ -1,13 +1,16 @@
 import type { KeyValue } from '../../schemas/experiments';
 import type { Sql } from './client';
 
+// rows go in by key: two batches for one run take its locks in one order
 const INSERT = `
   INSERT INTO run_params (project_id, run_id, key, value)
   SELECT $1, $2, key, value FROM unnest($3::text[], $4::text[]) AS given (key, value)
+  ORDER BY key COLLATE "C"
   ON CONFLICT (run_id, key) DO NOTHING`;
 const OVERWRITE = `
   INSERT INTO run_params (project_id, run_id, key, value)
   SELECT $1, $2, key, value FROM unnest($3::text[], $4::text[]) AS given (key, value)
+  ORDER BY key COLLATE "C"
   ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value`;
 const SELECT = `
   SELECT run_id AS "runId", key, value FROM run_params

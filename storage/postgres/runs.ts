@@ -30,8 +30,9 @@ const COUNT_OF_ATTEMPT = `
   SELECT count(*) AS count FROM runs
   WHERE project_id = $1 AND pipeline_run_id = $2 AND step_key = $3 AND attempt = $4
     AND adoption_key LIKE $5`;
+// a run that someone deleted in between comes back: the attempt must have somewhere to log
 const ADOPT = `
-  UPDATE runs SET status = 'RUNNING', ended_ms = NULL, attempt = $4
+  UPDATE runs SET status = 'RUNNING', ended_ms = NULL, attempt = $4, lifecycle_stage = 'active'
   WHERE project_id = $1 AND pipeline_run_id = $2 AND step_key = $3 AND adoption_key = $5
   RETURNING ${COLUMNS}`;
 const SET_TRACKED_RUN = `

@@ -1,9 +1,11 @@
 import type { KeyValue } from '../../schemas/experiments';
 import type { Sql } from './client';
 
+// rows go in by key: two batches for one run take its locks in one order
 const UPSERT = `
   INSERT INTO run_tags (project_id, run_id, key, value)
   SELECT $1, $2, key, value FROM unnest($3::text[], $4::text[]) AS given (key, value)
+  ORDER BY key COLLATE "C"
   ON CONFLICT (run_id, key) DO UPDATE SET value = excluded.value`;
 const DELETE = `
   DELETE FROM run_tags WHERE project_id = $1 AND run_id = $2 AND key = $3 RETURNING key`;

@@ -2,6 +2,7 @@ import { readdirSync } from 'node:fs';
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Permission } from '../../schemas/tokens';
 import { linkArtifact } from '../../tracker/artifacts';
 import { moveExperiment } from '../../tracker/experiments';
 import { moveRun } from '../../tracker/runs';
@@ -119,7 +120,9 @@ describe("MLflow's artifact proxy", () => {
     const { runId, experimentId, folder } = run;
     const other = await newRun(lab, 'other');
     const gone = await newRun(lab, 'default');
-    await moveRun(lab.db, { projectId: 'default', runId: gone.runId, stage: 'deleted' });
+    const ada = { kind: 'local', name: 'ada', permissions: new Set<Permission>() } as const;
+    const principal = { ...ada, projectId: 'default' };
+    await moveRun(lab.db, { principal, runId: gone.runId, stage: 'deleted' });
     expect((await put(`${experimentId}/models/m-1/artifacts/f`, 'x')).status).toBe(200);
     const refused = [
       'f', `${experimentId}/f`, `${experimentId}/${runId}/f`, `${experimentId}/${runId}/other/f`,

@@ -12,17 +12,36 @@ interface Deps {
 }
 const ID = { experiment_id: { type: 'string', required: true } } as const;
 
-/** The number of an experiment; INVALID_ARGUMENT for anything but digits. */
+/** The number of an experiment; INVALID_ARGUMENT for anything but an integer. */
 export function experimentIdOf(text: string): number {
-  if (/^\d{1,15}$/.test(text)) return Number(text);
-  throw new AppError('INVALID_ARGUMENT', `Invalid experiment id '${text}': it must be an integer.`);
+  const id = /^-?\d{1,100}$/.test(text) ? Number(text) : NaN;
+  if (Number.isSafeInteger(id)) return id;
+  // ids of other servers may be longer than ours ever get
+  if (!Number.isNaN(id)) throw new AppError('NOT_FOUND', `No experiment '${text}' was found.`);
+  throw new AppError(
+    'INVALID_ARGUMENT',
+    `Invalid experiment ID '${text}'. Experiment ID must be a valid integer.`,
+  );
 }
 
 /** The stages that a view type asks for; names and numbers are both sent. */
 export function stagesOf(viewType: string | undefined): readonly LifecycleStage[] {
-  const view = viewType?.toUpperCase();
-  if (view === 'DELETED_ONLY' || view === '2') return ['deleted'];
-  return view === 'ALL' || view === '3' ? ['active', 'deleted'] : ['active'];
+  switch ((viewType ?? '').toUpperCase()) {
+    case '':
+    case '1':
+    case 'ACTIVE_ONLY':
+      return ['active'];
+    case '2':
+    case 'DELETED_ONLY':
+      return ['deleted'];
+    case '3':
+    case 'ALL':
+      return ['active', 'deleted'];
+    default: {
+      const text = `Invalid view type '${viewType ?? ''}': it is ACTIVE_ONLY, DELETED_ONLY or ALL.`;
+      throw new AppError('INVALID_ARGUMENT', text);
+    }
+  }
 }
 
 /** Refuses what this version cannot search by, rather than giving wrong rows. */
@@ -100,7 +119,7 @@ function registerReads(app: FastifyInstance, deps: Deps): void {
       page_token: { type: 'string' },
       filter: { type: 'string' },
       order_by: { type: 'strings' },
-      view_type: { type: 'string' },
+      view_type: { type: 'enum' },
     },
     handler: async (message, request) => {
       refuseFilter(message);

@@ -1,7 +1,8 @@
 import type { FastifyInstance } from 'fastify';
 import type { Postgres } from '../../../storage/postgres/client';
 import type { Metrics } from '../../../tracker/metrics';
-import { getRun } from '../../../tracker/runs';
+import { checkMaxResults } from '../../../tracker/limits';
+import { findRun } from '../../../tracker/runs';
 import { principalOf } from '../../app';
 import { runIdOf } from './runs';
 import { mountMlflow, writeDouble } from './wire';
@@ -28,13 +29,14 @@ export function registerMlflowMetrics(
     handler: async (message, request) => {
       const { projectId } = principalOf(request);
       const runId = runIdOf(message);
-      await getRun(deps, { projectId, runId }); // NOT_FOUND before an empty history
-      const asked = message.max_results ?? 0;
+      await findRun(deps, { projectId, runId }); // NOT_FOUND before an empty history
+      const range = { most: Number.MAX_SAFE_INTEGER, unset: PAGE_POINTS_MAX };
+      const asked = checkMaxResults(message.max_results, range);
       const { points, nextPageToken } = await deps.metrics.history({
         projectId,
         runId,
         key: message.metric_key,
-        maxResults: asked <= 0 ? PAGE_POINTS_MAX : Math.min(asked, PAGE_POINTS_MAX),
+        maxResults: Math.min(asked, PAGE_POINTS_MAX),
         pageToken: message.page_token,
       });
       const metrics = points.map((point) => ({

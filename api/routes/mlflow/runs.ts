@@ -25,6 +25,8 @@ const METRIC = {
   timestamp: { type: 'int64', required: true },
   step: { type: 'int64' },
 } as const;
+/** What MLflow's batches take for an id, though no run of ours is called so. */
+const RUN_ID = /^[a-zA-Z0-9][\w-]{0,255}$/;
 const STATUSES: readonly RunStatus[] = ['RUNNING', 'SCHEDULED', 'FINISHED', 'FAILED', 'KILLED'];
 
 /** The run's id, or the message that MLflow gives when it is missing. */
@@ -127,7 +129,7 @@ function registerLifecycle(app: FastifyInstance, deps: Deps): void {
     permission,
     table: {
       ...ID,
-      status: { type: 'string' },
+      status: { type: 'enum' },
       end_time: { type: 'int64' },
       run_name: { type: 'string' },
     },
@@ -156,8 +158,8 @@ function registerMoves(app: FastifyInstance, deps: Deps): void {
       permission,
       table: ID,
       handler: async (message, request) => {
-        const { projectId } = principalOf(request);
-        await runs.moveRun(deps, { projectId, runId: runIdOf(message), stage });
+        const at = { principal: principalOf(request), runId: runIdOf(message) };
+        await runs.moveRun(deps, { ...at, stage });
         return {};
       },
     });
@@ -184,7 +186,7 @@ function registerReads(app: FastifyInstance, deps: Deps): void {
     table: {
       experiment_ids: { type: 'strings' },
       filter: { type: 'string' },
-      run_view_type: { type: 'string' },
+      run_view_type: { type: 'enum' },
       max_results: { type: 'int64' },
       order_by: { type: 'strings' },
       page_token: { type: 'string' },
@@ -250,9 +252,14 @@ function registerLogging(app: FastifyInstance, deps: Deps): void {
       tags: { type: [PAIR] },
     },
     handler: async (message, request) => {
+      const runId = runIdOf(message);
+      if (!RUN_ID.test(runId)) {
+        const text = `Invalid value ${JSON.stringify(runId)} for parameter 'run_id' supplied.`;
+        throw new AppError('INVALID_ARGUMENT', text);
+      }
       await logBatch(deps, {
         principal: principalOf(request),
-        runId: runIdOf(message),
+        runId,
         metrics: (message.metrics ?? []).map(pointOf),
         params: (message.params ?? []).map(pairOf),
         tags: (message.tags ?? []).map(pairOf),

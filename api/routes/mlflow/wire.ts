@@ -4,7 +4,7 @@ import type { RoutePermission } from '../../app';
 
 /** How a field travels (proto2 JSON as MLflow's Python, Java and R clients really send it). */
 export type FieldType =
-  'string' | 'int64' | 'double' | 'bool' | 'strings' | FieldTable | [FieldTable];
+  'string' | 'int64' | 'double' | 'bool' | 'enum' | 'strings' | FieldTable | [FieldTable];
 export interface Field {
   readonly type: FieldType;
   /** Present and not the empty string. */
@@ -15,7 +15,7 @@ export interface FieldTable {
   readonly [name: string]: Field;
 }
 
-type ValueOf<T> = T extends 'string'
+type ValueOf<T> = T extends 'string' | 'enum'
   ? string
   : T extends 'int64' | 'double'
     ? number
@@ -45,10 +45,10 @@ export function readRequest<const T extends FieldTable>(
 
 function bodyOf(request: FastifyRequest): unknown {
   const { body } = request;
-  if (body === undefined || body === null || body === '') return {};
+  if (typeof body !== 'string' || body.trim() === '') return {};
+  const value = parseJson(body);
   // old clients send a JSON string that holds JSON
-  if (typeof body === 'string') return parseJson(body);
-  return body;
+  return (typeof value === 'string' ? parseJson(value) : value) ?? {};
 }
 
 function parseJson(text: string): unknown {
@@ -59,27 +59,37 @@ function parseJson(text: string): unknown {
   }
 }
 
-/** Reads one message; unknown fields are ignored, camelCase is accepted, nulls count as unset. */
-export function readMessage<const T extends FieldTable>(value: unknown, table: T): Message<T> {
+/**
+ * Reads one message; unknown fields are ignored, camelCase is accepted, nulls count as unset.
+ * `path` is where it stands in the request, for error messages: 'metrics[0].'.
+ */
+export function readMessage<const T extends FieldTable>(
+  value: unknown,
+  table: T,
+  path = '',
+): Message<T> {
   if (value === null || typeof value !== 'object' || Array.isArray(value)) {
+    if (path !== '') throw wrong(path.slice(0, -1), value, 'an object');
     throw new AppError('INVALID_ARGUMENT', 'The request must be a JSON object.');
   }
   const given = value as Record<string, unknown>;
   const message: Record<string, unknown> = {};
-  const missing: string[] = [];
   for (const [name, field] of Object.entries(table)) {
-    const raw = given[name] ?? given[camelCase(name)];
-    if (raw === undefined || raw === null) message[name] = undefined;
-    else message[name] = readValue(raw, field.type, name);
-    if (field.required === true && (message[name] === undefined || message[name] === '')) {
-      missing.push(name);
+    const raw = fieldOf(given, name) ?? undefined;
+    if (field.required === true && (raw === undefined || raw === '')) {
+      throw invalid(`Missing value for required parameter '${path}${name}'.`);
     }
-  }
-  if (missing.length > 0) {
-    const text = `Missing value for required parameter '${missing[0] ?? ''}'.`;
-    throw new AppError('INVALID_ARGUMENT', `${text} See the API docs for more information.`);
+    message[name] = raw === undefined ? undefined : readValue(raw, field.type, path + name);
   }
   return message as Message<T>;
+}
+
+/** A field under either of its names; both at once would leave open which of them was checked. */
+function fieldOf(given: Readonly<Record<string, unknown>>, name: string): unknown {
+  const alias = camelCase(name);
+  const twice = alias !== name && given[name] !== undefined && given[alias] !== undefined;
+  if (!twice) return given[name] ?? given[alias];
+  throw invalid(`Request specifies both '${name}' and '${alias}'; provide only one of them.`);
 }
 
 function camelCase(name: string): string {
@@ -90,9 +100,9 @@ function readValue(raw: unknown, type: FieldType, name: string): unknown {
   if (Array.isArray(type)) {
     if (!Array.isArray(raw)) throw wrong(name, raw, 'a list');
     const [table] = type;
-    return raw.map((item) => readMessage(item, table));
+    return raw.map((item, i) => readMessage(item, table, `${name}[${i}].`));
   }
-  if (typeof type === 'object') return readMessage(raw, type);
+  if (typeof type === 'object') return readMessage(raw, type, `${name}.`);
   switch (type) {
     case 'string':
       return readString(raw, name);
@@ -104,25 +114,29 @@ function readValue(raw: unknown, type: FieldType, name: string): unknown {
       return readDouble(raw, name);
     case 'bool':
       return readBoolean(raw, name);
+    case 'enum': // names and numbers are both sent
+      return typeof raw === 'number' ? String(raw) : readString(raw, name);
   }
 }
 
 function readString(raw: unknown, name: string): string {
-  if (typeof raw === 'string') return raw;
-  if (typeof raw === 'number' || typeof raw === 'boolean') return String(raw);
-  throw wrong(name, raw, 'a string');
+  if (typeof raw !== 'string') throw wrong(name, raw, 'a string');
+  // Postgres cannot store it, and an error of the server would make clients retry for minutes
+  if (raw.includes('\0')) throw wrong(name, raw, 'text without NUL');
+  return raw;
 }
 function readInteger(raw: unknown, name: string): number {
   const value = typeof raw === 'string' && /^[+-]?\d+$/.test(raw.trim()) ? Number(raw) : raw;
   if (typeof value === 'number' && Number.isSafeInteger(value)) return value;
   throw wrong(name, raw, 'an integer');
 }
+/** As Python's float() reads it, which is what MLflow's server calls. */
 function readDouble(raw: unknown, name: string): number {
   if (typeof raw === 'number') return raw;
-  if (typeof raw === 'string' && raw.trim() !== '') {
-    const value = Number(raw); // also 'Infinity' and '-Infinity'
-    if (!Number.isNaN(value) || raw === 'NaN') return value;
-  }
+  const text = typeof raw === 'string' ? raw.trim() : '';
+  if (/^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i.test(text)) return Number(text);
+  if (/^[+-]?inf(inity)?$/i.test(text)) return text.startsWith('-') ? -Infinity : Infinity;
+  if (/^[+-]?nan$/i.test(text)) return NaN;
   throw wrong(name, raw, 'a number');
 }
 function readBoolean(raw: unknown, name: string): boolean {
@@ -132,8 +146,11 @@ function readBoolean(raw: unknown, name: string): boolean {
 }
 function wrong(name: string, raw: unknown, expected: string): AppError {
   const shown = JSON.stringify(raw).slice(0, 100);
-  const text = `Invalid value ${shown} for parameter '${name}' supplied: must be ${expected}.`;
-  return new AppError('INVALID_ARGUMENT', text);
+  return invalid(`Invalid value ${shown} for parameter '${name}' supplied: must be ${expected}.`);
+}
+function invalid(text: string): AppError {
+  const more = 'See the API docs for more information about request parameters.';
+  return new AppError('INVALID_ARGUMENT', `${text} ${more}`);
 }
 
 /** A double as MLflow writes it: NaN as text, ±Infinity clamped to the largest finite number. */
@@ -174,25 +191,37 @@ export function mountMlflow<const T extends FieldTable>(
   route: MlflowRoute<T>,
 ): void {
   const methods = typeof route.method === 'string' ? [route.method] : [...route.method];
-  for (const prefix of PREFIXES) {
-    app.route({
-      method: methods,
-      url: `${prefix}/${route.path}`,
-      config: { permission: route.permission },
-      handler: async (request, reply) => {
-        checkContentType(request);
-        const message = readRequest(request, route.table);
-        const answer = writeMessage(await route.handler(message, request, reply));
-        return reply.type('application/json').send(JSON.stringify(answer));
-      },
+  void app.register((scope, _options, done) => {
+    // the rules for bodies are MLflow's: an empty one is {}, and DELETE and PATCH need no type
+    scope.removeAllContentTypeParsers();
+    scope.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, parsed) => {
+      parsed(null, body);
     });
-  }
+    for (const prefix of PREFIXES) {
+      scope.route({
+        method: methods,
+        url: `${prefix}/${route.path}`,
+        config: { permission: route.permission },
+        handler: async (request, reply) => {
+          checkContentType(request);
+          const message = readRequest(request, route.table);
+          const answer = writeMessage(await route.handler(message, request, reply));
+          return reply.type('application/json').send(JSON.stringify(answer));
+        },
+      });
+    }
+    done();
+  });
 }
 
 function checkContentType(request: FastifyRequest): void {
-  if (request.method !== 'POST' || request.body === undefined) return;
-  const type = request.headers['content-type'] ?? '';
-  if (type.startsWith('application/json')) return;
-  const text = "Bad Request. Content-Type must be one of ['application/json'].";
+  if (request.method !== 'POST') return;
+  const header = request.headers['content-type'];
+  const [type = ''] = (header ?? '').split(';');
+  if (type.trim().toLowerCase() === 'application/json') return;
+  const text =
+    header === undefined
+      ? 'Bad Request. Content-Type header is missing.'
+      : "Bad Request. Content-Type must be one of ['application/json'].";
   throw new AppError('INVALID_ARGUMENT', text);
 }
