@@ -59,7 +59,10 @@ async function main(): Promise<void> {
 
 async function trainWithout(
   http: Http,
-  { victim, pids }: { readonly victim: (typeof VICTIMS)[number]; readonly pids: ReadyStack['pids'] },
+  {
+    victim,
+    pids,
+  }: { readonly victim: (typeof VICTIMS)[number]; readonly pids: ReadyStack['pids'] },
 ): Promise<Outcome> {
   const plan = await loadPipeline(join(EXAMPLE, 'pipeline.ts'));
   const packed = await packCode(EXAMPLE);

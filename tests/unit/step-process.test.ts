@@ -4,8 +4,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { buildSync } from 'esbuild';
-import { list } from 'tar';
-import { packCode } from '../../sdk/code-bundle';
 import { classifyEnd } from '../../steps/failures';
 import type { StopCause } from '../../steps/failures';
 import { startProcess } from '../../steps/process';
