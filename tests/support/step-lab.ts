@@ -3,6 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import { mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createApp } from '../../api/app';
 import { createAuthenticate } from '../../api/auth/authenticate';
 import { createToken } from '../../api/auth/tokens';
@@ -10,11 +11,15 @@ import { openParts, type Parts } from '../../api/parts';
 import { registerRoutes } from '../../api/routes';
 import { parseConfig } from '../../config/config';
 import { beginPipelineRun } from '../../pipelines/pipeline-runs';
-import type { Params, Plan } from '../../schemas/plan';
+import type { ExecuteStepInput } from '../../schemas/attempts';
+import type { Attempt } from '../../schemas/pipeline-runs';
+import type { Params, Plan, StepSpec } from '../../schemas/plan';
 import { packCode, uploadCode } from '../../sdk/code-bundle';
 import { createHttp, type Http } from '../../sdk/http';
-import type { NodeContext } from '../../steps/attempt';
+import type { NodeContext, StepOutcome, StepSignals } from '../../steps/attempt';
+import { executeStep } from '../../steps/execute-step';
 import { insertToken } from '../../storage/postgres/tokens';
+import { plan, step } from './plans';
 import { createTestDatabase, type TestDatabase } from './postgres';
 
 const ROOT = join(__dirname, '../..');
@@ -34,6 +39,7 @@ export interface StepLab {
   ): Promise<{ readonly runId: string }>;
   /** All lines of a run's log, `stream: text`. */
   logs(runId: string): Promise<string[]>;
+  attempts(runId: string): Promise<Attempt[]>;
   /** Stops the api or starts it again on the same port. */
   stopApi(): Promise<void>;
   startApi(): Promise<void>;
@@ -99,6 +105,10 @@ export async function openStepLab(): Promise<StepLab> {
       const { lines } = await user.get<Page>(`/api/v1/pipeline-runs/${runId}/logs`);
       return lines.map(({ stream, text }) => `${stream}: ${text}`);
     },
+    async attempts(runId) {
+      const path = `/api/v1/pipeline-runs/${runId}/attempts`;
+      return (await user.get<{ attempts: Attempt[] }>(path)).attempts;
+    },
     stopApi,
     startApi,
     async close() {
@@ -146,4 +156,48 @@ function buildRunner(folder: string): string {
     outfile,
   });
   return outfile;
+}
+
+/** Signals of a step that nobody stops. */
+const NEVER: StepSignals = { heartbeat: () => undefined, stop: new Promise(() => undefined) };
+
+/** A plan of one step `train`: a shell script. */
+export function shell(script: string, extra: Partial<StepSpec> = {}): Plan {
+  return plan([step('train', { argv: ['sh', '-c', script], ...extra })]);
+}
+
+/** Carries out an attempt of `train`, the first unless told. */
+export function runStep(
+  lab: StepLab,
+  runId: string,
+  given: Partial<ExecuteStepInput> & { readonly stop?: StepSignals['stop'] } = {},
+): Promise<StepOutcome> {
+  const { stop = NEVER.stop, ...extra } = given;
+  const input = {
+    projectId: 'default',
+    runId,
+    stepKey: 'train',
+    attempt: 1,
+    timeoutSeconds: 60,
+    graceSeconds: 10,
+    ...extra,
+  };
+  return executeStep(lab.node, input, { ...NEVER, stop });
+}
+
+/** The artifact id of an output. */
+export function artifactOf(outcome: StepOutcome, name: string): string {
+  if (outcome.kind !== 'succeeded') throw new Error(JSON.stringify(outcome));
+  const output = outcome.result.outputs[name];
+  if (output === undefined || !('artifact' in output)) throw new Error(`no artifact ${name}`);
+  return output.artifact;
+}
+
+/** Waits at most 20 s. */
+export async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
+  for (let i = 0; i < 400; i += 1) {
+    if (await condition()) return;
+    await sleep(50);
+  }
+  throw new Error('it did not happen within 20 s');
 }

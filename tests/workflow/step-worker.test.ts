@@ -5,7 +5,6 @@ import { once } from 'node:events';
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { setTimeout as sleep } from 'node:timers/promises';
 import { buildSync } from 'esbuild';
 import { createActivities } from '../../activities';
 import { findTool } from '../../dev/tools';
@@ -16,7 +15,7 @@ import {
   type RunPipelineResult,
 } from '../../workflows/contract';
 import { plan, step } from '../support/plans';
-import { openStepLab, type StepLab } from '../support/step-lab';
+import { openStepLab, until, type StepLab } from '../support/step-lab';
 
 Runtime.install({
   logger: new DefaultLogger('ERROR'),
@@ -88,8 +87,8 @@ async function startWorker(): Promise<ChildProcess> {
 
 interface Started {
   readonly runId: string;
-  result(): Promise<RunPipelineResult>;
-  cancel(): Promise<unknown>;
+  readonly result: () => Promise<RunPipelineResult>;
+  readonly cancel: () => Promise<unknown>;
 }
 async function start(script: string): Promise<Started> {
   const runId = crypto.randomUUID();
@@ -125,13 +124,6 @@ function isAlive(pid: number): boolean {
   } catch {
     return false;
   }
-}
-async function until(condition: () => boolean | Promise<boolean>): Promise<void> {
-  for (let i = 0; i < 600; i += 1) {
-    if (await condition()) return;
-    await sleep(50);
-  }
-  throw new Error('it did not happen');
 }
 async function untilSaved(runId: string): Promise<void> {
   const path = `/api/v1/pipeline-runs/${runId}/checkpoints`;
