@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { environment } from '../config/config';
 
 /** Ends the guard without harming the group it watches. */
 export interface Guard {
@@ -15,6 +16,7 @@ export function guardGroup(groupId: number): Guard {
   const shell = spawn('sh', ['-c', SCRIPT, 'anneal-guard', String(groupId)], {
     detached: true, // not in our group: it must survive us
     stdio: ['pipe', 'ignore', 'ignore'],
+    env: { PATH: environment()['PATH'] }, // not our token
   });
   shell.on('error', () => undefined); // no shell, no guard: the lease of the attempt still fences it
   shell.stdin.on('error', () => undefined);

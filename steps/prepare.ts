@@ -61,7 +61,9 @@ async function fetchCheckpoint(preparation: Preparation): Promise<string | undef
       const folder = join(root, 'resume', String(unusable.length), name);
       const path = await fetchArtifact(preparation, download, folder);
       logs.add('anneal', `resumes from checkpoint ${name}`);
-      return path;
+      // a checkpoint that was written as one file is that file again
+      const isFile = download.files.length === 1 && download.files[0]?.path === name;
+      return isFile ? join(path, name) : path;
     } catch (error) {
       if (!isUnusable(error)) throw error;
       const why = error instanceof Error ? error.message : String(error);

@@ -76,9 +76,9 @@ describe('a checkpoint', () => {
     expect((await lab.attempts(runId))[1]).toMatchObject({ resumedFrom: 'step-1' });
   });
 
-  it('may be replaced under the same name', async () => {
+  it('may be a single file, replaced under the same name', async () => {
     const script = `d="$ANNEAL_CHECKPOINT_DIR"
-      [ -n "$ANNEAL_RESUME_FROM" ] && { cat "$ANNEAL_RESUME_FROM"/last; exit 0; }
+      [ -n "$ANNEAL_RESUME_FROM" ] && { cat "$ANNEAL_RESUME_FROM"; exit 0; }
       for n in 1 2; do echo "round $n" > "$d/tmp"; mv "$d/tmp" "$d/last"; sleep 1; done; exit 1`;
     const { runId } = await lab.begin(shell(script));
     await runStep(lab, runId);
