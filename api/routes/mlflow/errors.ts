@@ -17,6 +17,7 @@ const MLFLOW: Partial<Record<ErrorCode, readonly [code: string, status: number]>
   ATTEMPT_SUPERSEDED: ['RESOURCE_CONFLICT', 409],
   // MLflow answers 500 here, which makes its own client retry for minutes; the state will not change
   INVALID_STATE: ['INVALID_PARAMETER_VALUE', 400],
+  CANCELLED: ['CANCELLED', 499],
   RATE_LIMITED: ['REQUEST_LIMIT_EXCEEDED', 429],
   NOT_IMPLEMENTED: ['NOT_IMPLEMENTED', 501],
   STORAGE_FULL: ['TEMPORARILY_UNAVAILABLE', 503],
