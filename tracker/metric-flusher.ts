@@ -5,7 +5,7 @@ import type { Postgres } from '../storage/postgres/client';
 import { isNewer, upsertLatestMetrics, type LatestMetric } from '../storage/postgres/metrics';
 import { decodeMetrics } from '../storage/wal/metrics';
 import type { Wal } from '../storage/wal/wal';
-import type { MetricBatch } from '../schemas/metrics';
+import type { MetricBatch, MetricPoint } from '../schemas/metrics';
 
 /** First wait after a failure; short, as most failures are a restart of a neighbour. */
 const RETRY_MIN_MS = 100;
@@ -138,17 +138,19 @@ async function storeBlock(deps: FlusherDeps, tried: string | undefined): Promise
 
 /** The newest point of each series of a block. */
 function latestOf(batches: readonly MetricBatch[]): LatestMetric[] {
-  const latest = new Map<string, LatestMetric>();
-  for (const { projectId, runId, points } of batches) {
-    for (const point of points) {
-      const series = `${projectId}\n${runId}\n${point.key}`;
-      const old = latest.get(series);
-      if (old === undefined || isNewer(point, old)) {
-        latest.set(series, { projectId, runId, ...point });
-      }
+  const runs = new Map<string, { batch: MetricBatch; series: Map<string, MetricPoint> }>();
+  for (const batch of batches) {
+    const id = `${batch.projectId}\n${batch.runId}`;
+    const run = runs.get(id) ?? { batch, series: new Map<string, MetricPoint>() };
+    runs.set(id, run);
+    for (const point of batch.points) {
+      const old = run.series.get(point.key);
+      if (old === undefined || isNewer(point, old)) run.series.set(point.key, point);
     }
   }
-  return [...latest.values()];
+  return [...runs.values()].flatMap(({ batch: { projectId, runId }, series }) =>
+    Array.from(series.values(), (point) => ({ projectId, runId, ...point })),
+  );
 }
 
 function describe(error: unknown): string {

@@ -21,6 +21,10 @@ export const METRIC_LIMITS = {
 } as const;
 /** Points become visible this long after their acknowledgement, or at once to a read here. */
 const FREEZE_EVERY_MS = 200;
+/** More blocks than this in the log, and writers are slowed down: about 3 s of work for the stores. */
+const BLOCKS_AHEAD_MAX = 8;
+/** How long: enough for a block or two to be stored, short of any client's patience. */
+const SLOW_MS = 1_000;
 /** A read waits this long for acknowledged points: longer means that a store is down. */
 const SETTLE_MS_MAX = 10_000;
 /** A stop waits this long for the stores; what is left is stored at the next start. */
@@ -100,6 +104,7 @@ export function openMetrics(deps: MetricDeps): Metrics {
     async append(batch) {
       checkBatch(batch);
       if (batch.points.length === 0) return;
+      await waitForRoom(deps.wal, flusher);
       await deps.wal.append(encodeMetrics(batch), batch.points.length);
       if (!closed) freezing.arm();
     },
@@ -122,6 +127,17 @@ export function openMetrics(deps: MetricDeps): Metrics {
       await deps.wal.close();
     },
   };
+}
+
+/**
+ * Slows writers down that are faster than the stores, so that reads stay within reach. While a store
+ * is down nobody waits: the log takes what it may hold.
+ */
+async function waitForRoom(wal: Wal, flusher: Flusher): Promise<void> {
+  const { blocksFrozen, blocksStored } = wal.stats();
+  if (blocksFrozen - blocksStored <= BLOCKS_AHEAD_MAX) return;
+  if (flusher.stats().lastError !== undefined) return;
+  await flusher.stored(blocksFrozen - BLOCKS_AHEAD_MAX, SLOW_MS);
 }
 
 /** Freezes the open block a little after its first batch, and wakes the flusher. */

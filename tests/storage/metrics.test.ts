@@ -95,7 +95,10 @@ describe.each(['embedded', 'http'] as const)('metrics, %s', (way) => {
     const points = Array.from({ length: 57 }, (_, i) =>
       point({ timestampMs: Math.floor(i / 10), step: Math.floor(i / 5), value: i % 5 }),
     );
-    await append(runId, points);
+    for (let times = 0; times < 2; times++) {
+      await append(runId, points); // the second time every point is there twice until a merge
+      await stack.metrics.settle();
+    }
     const seen: MetricPoint[] = [];
     let pageToken: string | undefined;
     let pages = 0;
