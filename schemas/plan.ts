@@ -1,6 +1,6 @@
 import { z } from 'zod';
 
-/** Limits of a plan; the reasons stand in docs/pipelines. */
+/** Limits of a plan; each with its reason. */
 export const PLAN_LIMITS = {
   stepsMax: 500, // one workflow interprets the whole run: keeps its history under 4,096 events
   foreachItemsMax: 1024,

@@ -47,7 +47,7 @@ export function placesBelow(
   };
 }
 
-/** The variables that a step's process may rely on (see docs/pipelines.md). */
+/** The variables that a step's process may rely on (the contract of steps). */
 export function stepEnvironment(
   input: ExecuteStepInput,
   ticket: AttemptTicket,
