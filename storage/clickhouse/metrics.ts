@@ -107,7 +107,8 @@ async function readHistory(
   sql: string,
   find: FindHistory,
 ): Promise<HistoryPoint[]> {
-  type Row = Omit<HistoryPoint, 'value'> & { readonly value: number | string };
+  // a server may be set to quote 64-bit numbers
+  type Row = { readonly [Column in keyof HistoryPoint]: number | string };
   const { projectId, runId, key, after, limit } = find;
   const rows = await clickhouse.query<Row>(sql, {
     ...{ projectId, runId, key, limit, first: after === undefined },
@@ -119,7 +120,7 @@ async function readHistory(
     timestampMs: Number(row.timestampMs),
     step: Number(row.step),
     value: readDouble(row.value),
-    valueOrder: row.valueOrder,
+    valueOrder: String(row.valueOrder),
   }));
 }
 function isEqual(one: HistoryCursor, other: HistoryCursor | undefined): boolean {

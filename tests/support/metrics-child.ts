@@ -1,4 +1,3 @@
-import { writeSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as pause } from 'node:timers/promises';
 import { openClickHouse } from '../../storage/clickhouse/client';
@@ -30,7 +29,7 @@ async function main(): Promise<void> {
       step += count;
       const points = Array.from({ length: count }, (_, i) => point({ step: first + i, value: i }));
       await metrics.append({ projectId: 'default', runId, attempt: 0, points });
-      writeSync(1, `${first} ${count}\n`);
+      process.stdout.write(`${first} ${count}\n`);
     }
   };
   const reader = async (): Promise<never> => {

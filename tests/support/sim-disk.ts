@@ -39,6 +39,7 @@ export class SimDisk {
   /** Bytes that still fit; Infinity is a disk without end. */
   space = Infinity;
   failSync = false;
+  failTruncate = false;
   #process = 0;
   onCrash: () => void = () => undefined;
 
@@ -131,6 +132,7 @@ export class SimDisk {
       },
       truncate: async (size) => {
         const crashed = await step();
+        if (this.failTruncate) throw Object.assign(new Error('bad disk'), { code: 'EIO' });
         inode.current = Buffer.from(inode.current.subarray(0, size));
         await crashed();
         inode.durable = Buffer.from(inode.current);
