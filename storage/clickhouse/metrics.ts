@@ -117,8 +117,8 @@ async function readHistory(
     valueOrder: after?.valueOrder ?? '0',
   });
   return rows.map((row) => ({
-    timestampMs: Number(row.timestampMs),
-    step: Number(row.step),
+    timestampMs: row.timestampMs,
+    step: row.step,
     value: readDouble(row.value),
     valueOrder: String(row.valueOrder),
   }));
