@@ -1,0 +1,125 @@
+import fc from 'fast-check';
+import { startTrackingApi, type TrackingApi } from '../support/tracking-api';
+
+let api: TrackingApi;
+let ids: { readonly run_id: string; readonly experiment_id: string };
+beforeAll(async () => {
+  api = await startTrackingApi();
+  const experiment = await api.newExperiment();
+  ids = { run_id: await api.newRun(experiment), experiment_id: experiment };
+});
+afterAll(() => api.close());
+
+const TAGS = [{ key: 'k', value: 'v' }];
+const POINT = { key: 'm', value: 1, timestamp: 1, step: 1 };
+/** The token of a page of runs or experiments, as our server would write it but for the cursor. */
+const token = (cursor: unknown): string =>
+  Buffer.from(JSON.stringify(cursor)).toString('base64url');
+/** A request that is fine for each route; ids are added. */
+const BODIES: Readonly<Record<string, object>> = {
+  'experiments/create': { name: 'n', tags: TAGS },
+  'experiments/search': {
+    ...{ max_results: 2, view_type: 'ALL', filter: '' },
+    page_token: token({ createdMs: 1, id: 1 }),
+  },
+  'experiments/update': { new_name: 'another' },
+  'experiments/set-experiment-tag': TAGS[0] ?? {},
+  'experiments/delete-experiment-tag': { key: 'k' },
+  'runs/create': { user_id: 'u', run_name: 'n', start_time: 1, tags: TAGS },
+  'runs/update': { status: 'RUNNING', end_time: 1, run_name: 'n' },
+  'runs/log-metric': POINT,
+  'runs/log-parameter': { key: 'p', value: 'v' },
+  'runs/set-tag': { key: 't', value: 'v' },
+  'runs/delete-tag': { key: 't' },
+  'runs/log-batch': { metrics: [POINT, POINT], params: TAGS, tags: [...TAGS, ...TAGS] },
+  'runs/search': {
+    ...{ experiment_ids: ['0'], run_view_type: 'ALL', max_results: 2 },
+    page_token: token({ startedMs: 1, id: '0'.repeat(32) }),
+  },
+};
+
+type Path = readonly (string | number)[];
+/** Where a value stands inside another: lists, objects and leaves. */
+function placesIn(value: unknown): Path[] {
+  if (value === null || typeof value !== 'object') return [[]];
+  const inner = Object.entries(value).flatMap(([key, item]) =>
+    placesIn(item).map((path) => [key, ...path]),
+  );
+  return [[], ...inner];
+}
+/** A copy with another value at that place. */
+function replaceAt(value: unknown, [key, ...rest]: Path, by: unknown): unknown {
+  if (key === undefined) return by;
+  if (Array.isArray(value)) {
+    return (value as unknown[]).map((item, i) =>
+      String(i) === String(key) ? replaceAt(item, rest, by) : item,
+    );
+  }
+  const record = value as Record<string, unknown>;
+  return { ...record, [key]: replaceAt(record[key], rest, by) };
+}
+
+const odd = fc.oneof(
+  fc.constantFrom<unknown>(
+    ...['', ' ', 'a\0b', '\0', '\uD800', 'NaN', '-0', '1.5', '9'.repeat(30), '-1', 'a//b', '..'],
+    ...[null, true, 0, -1, 1.5, 2 ** 53, 1e300, [], {}, [null], [[]], 'x'.repeat(9_000)],
+    ...[
+      { startedMs: 1.5, id: '0'.repeat(32) },
+      { startedMs: 1, id: 'a\0b' },
+    ].map(token),
+    ...[
+      { startedMs: 1e300, id: '0'.repeat(32) },
+      { createdMs: 1.5, id: 1 },
+    ].map(token),
+    ...[{ createdMs: 1, id: 1e300 }, { createdMs: 1, id: '1' }, null, 5, [], {}].map(token),
+  ),
+  fc.string({ unit: 'binary' }),
+  fc.double(),
+  fc.jsonValue(),
+);
+const requests = fc
+  .constantFrom(...Object.keys(BODIES))
+  .chain((path) => {
+    const body = { ...BODIES[path], run_id: 'the run', experiment_id: 'the experiment' };
+    const place = fc.constantFrom(...placesIn(body));
+    return fc.record({ path: fc.constant(path), body: fc.constant(body), place, by: odd });
+  })
+  .map(({ path, body, place, by }) => ({ path, body: replaceAt(body, place, by) }));
+
+it('answers a good request of each kind', async () => {
+  for (const [path, body] of Object.entries(BODIES)) {
+    const reply = await api.post(path, { ...body, ...ids });
+    expect([path, reply.status, reply.text]).toEqual([path, 200, expect.any(String)]);
+  }
+});
+
+it('answers one wrong value with the mistake, never with a status that clients retry', async () => {
+  await fc.assert(
+    fc.asyncProperty(requests, async ({ path, body }) => {
+      const text = JSON.stringify(body ?? null)
+        .replace('the run', ids.run_id)
+        .replace('the experiment', ids.experiment_id);
+      const reply = await api.post(path, JSON.parse(text));
+      expect([200, 400, 404]).toContain(reply.status);
+    }),
+    { numRuns: 1_500 },
+  );
+});
+
+it('answers any query with the mistake', async () => {
+  const names = ['run_id', 'experiment_id', 'experiment_name', 'metric_key', 'page_token'];
+  const text = fc.oneof(odd.map(String), fc.constant('m'));
+  const query = fc.record(
+    Object.fromEntries([...names, 'max_results'].map((name) => [name, text])),
+    { requiredKeys: [] },
+  );
+  const paths = ['runs/get', 'experiments/get', 'experiments/get-by-name', 'metrics/get-history'];
+  const run = fc.constantFrom({}, { run_id: ids.run_id, metric_key: 'm' });
+  await fc.assert(
+    fc.asyncProperty(fc.constantFrom(...paths), query, run, async (path, given, known) => {
+      const reply = await api.get(path, { ...given, ...known });
+      expect([200, 400, 404]).toContain(reply.status);
+    }),
+    { numRuns: 400 },
+  );
+});
