@@ -10,7 +10,9 @@ export function writePageToken(cursor: unknown): string {
 export function readPageToken<T>(token: string | undefined, schema: z.ZodType<T>): T | undefined {
   if (token === undefined || token === '') return undefined;
   try {
-    return schema.parse(JSON.parse(Buffer.from(token, 'base64url').toString('utf8')));
+    const bytes = Buffer.from(token, 'base64url'); // passes over what is not base64url
+    if (bytes.toString('base64url') !== token) throw new Error('not base64url');
+    return schema.parse(JSON.parse(bytes.toString('utf8')));
   } catch {
     throw new AppError(
       'INVALID_ARGUMENT',

@@ -63,15 +63,6 @@ const odd = fc.oneof(
   fc.constantFrom<unknown>(
     ...['', ' ', 'a\0b', '\0', '\uD800', 'NaN', '-0', '1.5', '9'.repeat(30), '-1', 'a//b', '..'],
     ...[null, true, 0, -1, 1.5, 2 ** 53, 1e300, [], {}, [null], [[]], 'x'.repeat(9_000)],
-    ...[
-      { startedMs: 1.5, id: '0'.repeat(32) },
-      { startedMs: 1, id: 'a\0b' },
-    ].map(token),
-    ...[
-      { startedMs: 1e300, id: '0'.repeat(32) },
-      { createdMs: 1.5, id: 1 },
-    ].map(token),
-    ...[{ createdMs: 1, id: 1e300 }, { createdMs: 1, id: '1' }, null, 5, [], {}].map(token),
   ),
   fc.string({ unit: 'binary' }),
   fc.double(),
@@ -106,9 +97,43 @@ it('answers one wrong value with the mistake, never with a status that clients r
   );
 });
 
+it.each([
+  ...[
+    { startedMs: 1.5, id: '0'.repeat(32) },
+    { startedMs: 1e300, id: '0'.repeat(32) },
+  ],
+  ...[
+    { startedMs: 1, id: 'a\0b' },
+    { startedMs: 1, id: 5 },
+    { createdMs: 1.5, id: 1 },
+  ],
+  ...[
+    { createdMs: 1, id: 1e300 },
+    { createdMs: 1, id: '1' },
+    { createdMs: 1, id: 1, more: 1 },
+  ],
+  ...[{ offset: 2 }, null, 5, 'x', []],
+])('refuses the page token of %j', async (cursor) => {
+  for (const path of ['runs/search', 'experiments/search']) {
+    const body = { experiment_ids: ['0'], max_results: 2, page_token: token(cursor) };
+    const reply = await api.post(path, body);
+    const expected = [path, 400, expect.stringContaining('page token')];
+    expect([path, reply.status, reply.text]).toEqual(expected);
+  }
+});
+
+it('refuses a page token that was changed', async () => {
+  const good = token({ startedMs: 1, id: '0'.repeat(32) });
+  for (const text of [`!${good}`, `${good} `, `${good}=`, good.slice(1), good.slice(0, -1)]) {
+    const reply = await api.post('runs/search', { experiment_ids: ['0'], page_token: text });
+    expect([text, reply.status]).toEqual([text, 400]);
+  }
+});
+
 it('answers any query with the mistake', async () => {
   const names = ['run_id', 'experiment_id', 'experiment_name', 'metric_key', 'page_token'];
-  const text = fc.oneof(odd.map(String), fc.constant('m'));
+  // a longer line than node reads is answered with 431, before any route
+  const text = odd.map((value) => JSON.stringify(value ?? null).slice(0, 500));
   const query = fc.record(
     Object.fromEntries([...names, 'max_results'].map((name) => [name, text])),
     { requiredKeys: [] },
