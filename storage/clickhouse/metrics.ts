@@ -117,8 +117,8 @@ async function readHistory(
     valueOrder: after?.valueOrder ?? '0',
   });
   return rows.map((row) => ({
-    timestampMs: row.timestampMs,
-    step: row.step,
+    timestampMs: Number(row.timestampMs),
+    step: Number(row.step),
     value: readDouble(row.value),
     valueOrder: String(row.valueOrder),
   }));
