@@ -8,6 +8,7 @@ import { selectLatestMetrics } from '../storage/postgres/metrics';
 import { selectRun } from '../storage/postgres/runs';
 import { commitOutputs, findStep, findTrackedRun } from '../storage/postgres/steps';
 import { assertNewestAttempt } from '../tracker/adoption';
+import { artifactRootOf } from '../tracker/artifact-files';
 import { commitArtifact, linkArtifact } from '../tracker/artifacts';
 import type { ArtifactDeps } from '../tracker/artifacts';
 import type { Metrics } from '../tracker/metrics';
@@ -142,7 +143,7 @@ async function showArtifacts(
     'run',
     made.trackedRunId,
   );
-  const root = run.artifactUri.replace(/^mlflow-artifacts:\/+/, '');
+  const root = artifactRootOf(run.artifactUri);
   for (const [name, output] of Object.entries(made.outputs)) {
     if (!('artifact' in output)) continue;
     await linkArtifact(deps, { projectId, artifactId: output.artifact, folder: `${root}/${name}` });

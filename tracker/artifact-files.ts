@@ -86,6 +86,13 @@ export async function listFiles(
   throw new AppError('TOO_LARGE', message);
 }
 
+/** The folder behind a run's `mlflow-artifacts:/…`; INVALID_ARGUMENT if it is kept elsewhere. */
+export function artifactRootOf(artifactUri: string): string {
+  const root = /^mlflow-artifacts:(?:\/\/[^/]*)?\/(.+)$/.exec(artifactUri)?.[1];
+  if (root !== undefined) return root;
+  throw new AppError('INVALID_ARGUMENT', `Artifacts of '${artifactUri}' are not kept here.`);
+}
+
 /**
  * What lies in a folder of a run's or model's artifacts, named from its artifact root;
  * INVALID_ARGUMENT if that root is kept elsewhere.
@@ -95,10 +102,7 @@ export async function listRunArtifacts(
   input: At & { readonly artifactUri: string },
 ): Promise<FolderEntry[]> {
   const { projectId, artifactUri } = input;
-  const root = /^mlflow-artifacts:(?:\/\/[^/]*)?\/(.+)$/.exec(artifactUri)?.[1];
-  if (root === undefined) {
-    throw new AppError('INVALID_ARGUMENT', `Artifacts of '${artifactUri}' are not kept here.`);
-  }
+  const root = artifactRootOf(artifactUri);
   const path = input.path === '' ? '' : checkArtifactPath(input.path);
   const folder = path === '' ? root : `${root}/${path}`;
   const entries = await listFiles(deps, { projectId, folder });

@@ -1,14 +1,12 @@
-import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { createInterface } from 'node:readline';
 import { createToken } from '../../api/auth/tokens';
+import { spawnApi, type ApiProcess } from '../support/api';
 import { createTestDatabase, type TestDatabase } from '../support/postgres';
 
-const ROOT = join(__dirname, '..', '..');
 let db: TestDatabase;
 let dataDir: string;
 
@@ -21,40 +19,8 @@ afterAll(async () => {
   await db.drop();
 });
 
-interface Api {
-  readonly child: ChildProcess;
-  readonly ended: Promise<{ readonly code: number | null; readonly stderr: string }>;
-  readonly url: Promise<string>;
-}
-
-/** Starts the api as its own process; `url` resolves once it serves. */
-function startApi(settings: Record<string, string>): Api {
-  const child = spawn(
-    process.execPath,
-    ['-r', require.resolve('esbuild-register'), join(ROOT, 'api/main.ts')],
-    {
-      env: {
-        PATH: process.env['PATH'],
-        DATABASE_URL: db.url,
-        ANNEAL_DATA_DIR: dataDir,
-        ANNEAL_PORT: '0',
-        ANNEAL_AUTH: 'open',
-        ANNEAL_SIGNING_KEY: 's'.repeat(32),
-        TEMPORAL_ADDRESS: '127.0.0.1:1', // nobody listens there
-        ...settings,
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
-    },
-  );
-  let stderr = '';
-  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
-  const ended = once(child, 'exit').then(([code]) => ({ code: code as number | null, stderr }));
-  const url = new Promise<string>((resolve) => {
-    createInterface({ input: child.stdout }).on('line', (line) => {
-      if (line.startsWith('{"ready":true')) resolve((JSON.parse(line) as { url: string }).url);
-    });
-  });
-  return { child, ended, url };
+function startApi(settings: Record<string, string>): ApiProcess {
+  return spawnApi({ databaseUrl: db.url, dataDir }, settings);
 }
 
 describe('the api process', () => {
