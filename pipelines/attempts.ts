@@ -5,12 +5,14 @@ import type {
   BeginAttempt,
   FailAttempt,
   FindOlderCheckpoint,
+  ReportProgress,
 } from '../schemas/attempts';
 import type { z } from 'zod';
 import {
   endAttempt,
   insertAttempt,
   loseOlderAttempts,
+  setProgress,
   setResumedFrom,
 } from '../storage/postgres/attempts';
 import type { AttemptKey } from '../storage/postgres/attempts';
@@ -155,6 +157,17 @@ export async function resumeFromOlder(
     return older;
   });
   return signCheckpoint(deps, attempt.projectId, checkpoint);
+}
+
+/** Keeps what an attempt says of itself; ATTEMPT_SUPERSEDED if a newer attempt has begun. */
+export async function reportProgress(
+  deps: Pick<AttemptDeps, 'postgres'>,
+  input: { readonly attempt: AttemptKey; readonly report: ReportProgress },
+): Promise<void> {
+  const { attempt, report } = input;
+  await assertNewestAttempt(deps.postgres, { ...attempt, pipelineRunId: attempt.runId });
+  const progress = { ...report, at: new Date().toISOString() };
+  await setProgress(deps.postgres, { ...attempt, progress });
 }
 
 /** Records why an attempt failed; the workflow decides what follows. */

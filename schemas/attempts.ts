@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { LogLine } from './pipeline-runs';
+import { LogLine, Progress } from './pipeline-runs';
 import { FailureClass, Outputs, StepSpec } from './plan';
 import { Digest, ManifestEntry } from './artifacts';
 
@@ -66,6 +66,9 @@ export const CommitCheckpoint = z.strictObject({
 /** Body of POST /api/v1/attempts/self/older-checkpoint: ids of artifacts whose bytes are wrong. */
 export const FindOlderCheckpoint = z.strictObject({ unusable: z.array(Digest).max(100) });
 export type FindOlderCheckpoint = z.infer<typeof FindOlderCheckpoint>;
+/** Body of POST /api/v1/attempts/self/progress: the newest word replaces the one before. */
+export const ReportProgress = z.strictObject(Progress.omit({ at: true }).shape);
+export type ReportProgress = z.infer<typeof ReportProgress>;
 /** Body of POST /api/v1/attempts/self/commit. A `metric` output is read by the api itself. */
 export const CommitAttempt = z.strictObject({
   artifacts: z.record(z.string(), z.array(ManifestEntry).min(1).max(10_000)),

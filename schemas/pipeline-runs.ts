@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { Outputs, Params, Plan } from './plan';
+import { isStorable } from './storable';
 
 export const PipelineRunStatus = z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']);
 export type PipelineRunStatus = z.infer<typeof PipelineRunStatus>;
@@ -41,12 +42,28 @@ export const StepStatus = z.enum([
 ]);
 export type StepStatus = z.infer<typeof StepStatus>;
 
+/** More belong into the step's tracked run. */
+export const METRICS_OF_PROGRESS_MAX = 100;
+/** What a running step last said of itself (ANNEAL_STATUS_FILE); null: it did not say. */
+export const Progress = z.object({
+  fraction: z.number().min(0).max(1).nullable(), // how much of the step is done
+  etaSeconds: z.number().min(0).nullable(),
+  message: z.string().max(500).refine(isStorable).nullable(),
+  metrics: z
+    .record(z.string().max(250), z.number())
+    .refine((metrics) => Object.keys(metrics).length <= METRICS_OF_PROGRESS_MAX)
+    .refine(isStorable),
+  at: z.iso.datetime(), // when the api heard of it
+});
+export type Progress = z.infer<typeof Progress>;
+
 export const Step = z.object({
   key: z.string(),
   status: StepStatus,
   reason: z.string().nullable(),
   outputs: Outputs.nullable(),
   trackedRunId: z.string().nullable(),
+  progress: Progress.nullable(), // of the newest attempt
   startedAt: z.iso.datetime().nullable(),
   endedAt: z.iso.datetime().nullable(),
 });
@@ -61,6 +78,7 @@ export const Attempt = z.object({
   reason: z.string().nullable(),
   exitCode: z.number().int().nullable(),
   resumedFrom: z.string().nullable(),
+  progress: Progress.nullable(),
   startedAt: z.iso.datetime(),
   endedAt: z.iso.datetime().nullable(),
 });

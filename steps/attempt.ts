@@ -26,5 +26,7 @@ export interface AttemptState {
   cause: StopCause | undefined;
   /** Name of the newest checkpoint that is safe. */
   checkpoint: string | undefined;
+  /** How much of the step is done, as it said last. */
+  fraction: number | undefined;
   isPreparing: boolean;
 }

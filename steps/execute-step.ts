@@ -2,13 +2,14 @@ import { createHash } from 'node:crypto';
 import { rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { AttemptTicket } from '../schemas/attempts';
-import type { ExecuteStepInput } from '../schemas/attempts';
+import type { ExecuteStepInput, ReportProgress } from '../schemas/attempts';
 import { createHttp } from '../sdk/http';
 import type { AttemptState, NodeContext, StepOutcome, StepSignals } from './attempt';
 import type { StopCause } from './failures';
 import { LogShipper } from './logs';
 import { prepareWorkplace } from './prepare';
 import { isReplaced, runProcess } from './run-process';
+import { StatusWatcher } from './status';
 
 /** The server notices a dead worker after 10 s: four beats fit. */
 const HEARTBEAT_MS = 2_000;
@@ -23,9 +24,15 @@ export async function executeStep(
   input: ExecuteStepInput,
   signals: StepSignals,
 ): Promise<StepOutcome> {
-  const state: AttemptState = { cause: undefined, checkpoint: undefined, isPreparing: true };
+  const state: AttemptState = {
+    cause: undefined,
+    checkpoint: undefined,
+    fraction: undefined,
+    isPreparing: true,
+  };
   const beat = (): void => {
-    signals.heartbeat({ attempt: input.attempt, checkpoint: state.checkpoint ?? null });
+    const { checkpoint = null, fraction = null } = state;
+    signals.heartbeat({ attempt: input.attempt, checkpoint, fraction });
   };
   const timer = setInterval(beat, HEARTBEAT_MS);
   const stopping = new AbortController();
@@ -61,9 +68,10 @@ async function runAttempt(attempt: Attempt): Promise<StepOutcome> {
   }
   const http = createHttp({ baseUrl: node.api, token: ticket.token, patienceMs });
   const replaced = new AbortController();
-  const logs = new LogShipper(http, (error) => {
+  const refused = (error: unknown): void => {
     if (isReplaced(error)) replaced.abort();
-  });
+  };
+  const logs = new LogShipper(http, refused);
   const root = attemptFolder(node, input);
   const codeCache = join(node.folder, 'code');
   const { signal } = attempt;
@@ -75,11 +83,33 @@ async function runAttempt(attempt: Attempt): Promise<StepOutcome> {
     state.isPreparing = false;
     if (place === undefined || state.cause !== undefined) return leave(state.cause);
     const kill = replaced.signal;
-    return await runProcess({ node, input, ticket, http, logs, place, signals, state, kill });
+    const status = watchStatus(attempt, { ticket, file: place.statusFile, logs, refused });
+    const process = { node, input, ticket, http, logs, place, signals, state, kill };
+    return await runProcess(process).finally(() => status.finish());
   } finally {
     await logs.finish();
     await rm(root, { recursive: true, force: true });
   }
+}
+
+/** Begins to send what the step says of itself; a report that fails is made good by the next. */
+function watchStatus(
+  { node, state }: Attempt,
+  told: {
+    readonly ticket: AttemptTicket;
+    readonly file: string;
+    readonly logs: LogShipper;
+    readonly refused: (error: unknown) => void;
+  },
+): StatusWatcher {
+  const { ticket, file, logs, refused } = told;
+  const http = createHttp({ baseUrl: node.api, token: ticket.token, retries: 1 });
+  const sent = ({ fraction }: ReportProgress): void => {
+    state.fraction = fraction ?? undefined;
+  };
+  const watcher = new StatusWatcher({ http, logs, file, reports: { sent, refused } });
+  watcher.start();
+  return watcher;
 }
 
 async function beginAttempt(

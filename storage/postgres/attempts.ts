@@ -1,4 +1,4 @@
-import type { Attempt } from '../../schemas/pipeline-runs';
+import type { Attempt, Progress } from '../../schemas/pipeline-runs';
 import type { Sql } from './client';
 import type { StepKey } from './steps';
 
@@ -20,9 +20,12 @@ WHERE project_id = $1 AND run_id = $2 AND step_key = $3 AND attempt = $4 AND sta
 const RESUMED_FROM = `
 UPDATE attempts SET resumed_from = $5
 WHERE project_id = $1 AND run_id = $2 AND step_key = $3 AND attempt = $4`;
+const SET_PROGRESS = `
+UPDATE attempts SET progress = $5
+WHERE project_id = $1 AND run_id = $2 AND step_key = $3 AND attempt = $4`;
 const LIST = `
-SELECT step_key, attempt, node, status, failure_class, reason, exit_code, resumed_from, started_at,
-  ended_at
+SELECT step_key, attempt, node, status, failure_class, reason, exit_code, resumed_from, progress,
+  started_at, ended_at
 FROM attempts WHERE project_id = $1 AND run_id = $2
 ORDER BY started_at, step_key, attempt`;
 
@@ -48,6 +51,16 @@ export async function setResumedFrom(
 ): Promise<void> {
   const { projectId, runId, stepKey, resumedFrom } = attempt;
   await sql.query(RESUMED_FROM, [projectId, runId, stepKey, attempt.attempt, resumedFrom]);
+}
+
+/** Replaces what an attempt has said of itself; its last word may come after its end. */
+export async function setProgress(
+  sql: Sql,
+  attempt: AttemptKey & { readonly progress: Progress },
+): Promise<void> {
+  const { projectId, runId, stepKey, progress } = attempt;
+  const values = [projectId, runId, stepKey, attempt.attempt, JSON.stringify(progress)];
+  await sql.query(SET_PROGRESS, values);
 }
 
 /** Ends a running attempt; nothing if it has ended. */
@@ -79,6 +92,7 @@ export async function listAttempts(
     readonly reason: string | null;
     readonly exit_code: number | null;
     readonly resumed_from: string | null;
+    readonly progress: Progress | null;
     readonly started_at: Date;
     readonly ended_at: Date | null;
   }
@@ -92,6 +106,7 @@ export async function listAttempts(
     reason: row.reason,
     exitCode: row.exit_code,
     resumedFrom: row.resumed_from,
+    progress: row.progress,
     startedAt: row.started_at.toISOString(),
     endedAt: row.ended_at?.toISOString() ?? null,
   }));

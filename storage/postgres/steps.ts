@@ -1,4 +1,4 @@
-import type { Step, StepStatus } from '../../schemas/pipeline-runs';
+import type { Progress, Step, StepStatus } from '../../schemas/pipeline-runs';
 import type { Outputs, StepSpec } from '../../schemas/plan';
 import type { Sql } from './client';
 
@@ -58,7 +58,11 @@ SELECT $1, $2, key, $4, 'started', $5 FROM started
 ON CONFLICT (run_id, step_key, attempt, state, reason) DO NOTHING`;
 const LIST = `
 SELECT key, status, reason, outputs, tracked_run_id, started_at, ended_at,
-  spec->>'name' AS name, spec->'needs' AS needs, (spec->'parallel')::integer AS parallel
+  spec->>'name' AS name, spec->'needs' AS needs, (spec->'parallel')::integer AS parallel,
+  (
+    SELECT a.progress FROM attempts a WHERE a.run_id = steps.run_id AND a.step_key = steps.key
+    ORDER BY a.attempt DESC LIMIT 1
+  ) AS progress
 FROM steps WHERE project_id = $1 AND run_id = $2
 ORDER BY index`;
 
@@ -70,6 +74,7 @@ interface Row {
   readonly tracked_run_id: string | null;
   readonly started_at: Date | null;
   readonly ended_at: Date | null;
+  readonly progress: Progress | null;
   readonly name: string;
   readonly needs: readonly string[];
   readonly parallel: number | null;
@@ -164,6 +169,7 @@ export async function listSteps(
       reason: row.reason,
       outputs: row.outputs,
       trackedRunId: row.tracked_run_id,
+      progress: row.progress,
       startedAt: row.started_at?.toISOString() ?? null,
       endedAt: row.ended_at?.toISOString() ?? null,
     },

@@ -170,9 +170,9 @@ export function shell(script: string, extra: Partial<StepSpec> = {}): Plan {
 export function runStep(
   lab: StepLab,
   runId: string,
-  given: Partial<ExecuteStepInput> & { readonly stop?: StepSignals['stop'] } = {},
+  given: Partial<ExecuteStepInput & StepSignals> = {},
 ): Promise<StepOutcome> {
-  const { stop = NEVER.stop, ...extra } = given;
+  const { stop = NEVER.stop, heartbeat = NEVER.heartbeat, ...extra } = given;
   const input = {
     projectId: 'default',
     runId,
@@ -182,7 +182,7 @@ export function runStep(
     graceSeconds: 10,
     ...extra,
   };
-  return executeStep(lab.node, input, { ...NEVER, stop });
+  return executeStep(lab.node, input, { heartbeat, stop });
 }
 
 /** The artifact id of an output. */

@@ -1,7 +1,12 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { AppError } from '../../../errors/app-error';
-import { beginAttempt, failAttempt, resumeFromOlder } from '../../../pipelines/attempts';
+import {
+  beginAttempt,
+  failAttempt,
+  reportProgress,
+  resumeFromOlder,
+} from '../../../pipelines/attempts';
 import type { AttemptDeps } from '../../../pipelines/attempts';
 import { commitCheckpoint, readCheckpoints } from '../../../pipelines/checkpoints';
 import { commitAttempt } from '../../../pipelines/commits';
@@ -15,6 +20,7 @@ import {
   CommitCheckpoint,
   FailAttempt,
   FindOlderCheckpoint,
+  ReportProgress,
 } from '../../../schemas/attempts';
 import { listAttempts } from '../../../storage/postgres/attempts';
 import type { AttemptKey } from '../../../storage/postgres/attempts';
@@ -45,6 +51,11 @@ export function registerAttempts(app: FastifyInstance, deps: AttemptDeps & Commi
   app.post('/api/v1/attempts/self/logs', self, async (request) => {
     const { lines } = AppendLogs.parse(request.body);
     await appendLogLines(deps, { attempt: attemptOf(request), lines });
+    return {};
+  });
+  app.post('/api/v1/attempts/self/progress', self, async (request) => {
+    const report = ReportProgress.parse(request.body);
+    await reportProgress(deps, { attempt: attemptOf(request), report });
     return {};
   });
   app.post('/api/v1/attempts/self/checkpoints', self, (request) => {
