@@ -1,6 +1,7 @@
 import { AppError, found, requireArgument } from '../errors/app-error';
 import type { PipelineRun, PipelineRunStatus, StartPipelineRun } from '../schemas/pipeline-runs';
 import { errorCode, type Postgres, type Sql } from '../storage/postgres/client';
+import { insertExperiment, selectExperimentByName } from '../storage/postgres/experiments';
 import * as stored from '../storage/postgres/pipeline-runs';
 import { findPlan, insertPlan } from '../storage/postgres/plans';
 import { insertSteps } from '../storage/postgres/steps';
@@ -86,10 +87,23 @@ export async function beginPipelineRun(
     await stored.insertPipelineRun(sql, run);
     await assertSameRun(sql, run);
     await insertSteps(sql, { projectId, runId: id, steps });
+    await ensureExperiment(sql, { projectId, name: plan.name });
     await stored.startPipelineRun(sql, { projectId, id });
   };
   await deps.postgres.transaction(store).catch(refusal(run));
   return { runId: id, pipeline: plan.name, graph };
+}
+
+/**
+ * The experiment that the steps' runs go to, before the first step. The MLflow client asks for it and
+ * then makes it: of several steps that begin together all but one would fail.
+ */
+async function ensureExperiment(
+  sql: Sql,
+  experiment: { readonly projectId: string; readonly name: string },
+): Promise<void> {
+  const there = await selectExperimentByName(sql, experiment);
+  if (there === undefined) await insertExperiment(sql, experiment);
 }
 
 async function preparedFor(
