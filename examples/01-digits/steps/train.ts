@@ -8,6 +8,8 @@ import type { TrainingState } from './mlp';
 
 const HIDDEN = 64;
 const BATCH = 32;
+/** What a crash costs at most: an epoch takes a fraction of a second, a checkpoint about as long. */
+const SAVE_EVERY_EPOCHS = 5;
 
 function save(folder: string, state: TrainingState): void {
   const text = JSON.stringify({
@@ -32,7 +34,10 @@ function restore(folder: string): TrainingState {
   };
 }
 
-/** Trains one network; saves a checkpoint and logs loss and accuracy after every epoch. */
+/**
+ * Trains one network. Logs loss and accuracy after every epoch; saves a checkpoint after every fifth
+ * one, and when it is told to end.
+ */
 export const train = step({
   in: z.object({
     table: artifact('dataset'),
@@ -44,6 +49,8 @@ export const train = step({
   async run({ table, lr, epochs, seed }, ctx) {
     const data = tableFromJson(readFileSync(join(table, 'train.json'), 'utf8'));
     let state = ctx.resumeFrom === undefined ? initialState(HIDDEN, seed) : restore(ctx.resumeFrom);
+    const mustSave = (epoch: number): boolean =>
+      ctx.signal.aborted || epoch % SAVE_EVERY_EPOCHS === 0;
     if (state.epoch > 0) console.log(`resumed after epoch ${String(state.epoch)}`);
 
     while (state.epoch < epochs && !ctx.signal.aborted) {
@@ -51,7 +58,7 @@ export const train = step({
       state = done.state;
       const accuracy = accuracyOf(state.model, data).overall;
       await ctx.log({ loss: done.loss, accuracy }, state.epoch);
-      save(ctx.checkpointDir, state);
+      if (mustSave(state.epoch)) save(ctx.checkpointDir, state);
       ctx.progress(state.epoch / epochs, `epoch ${String(state.epoch)} of ${String(epochs)}`);
     }
     ctx.signal.throwIfAborted();
