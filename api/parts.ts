@@ -31,12 +31,13 @@ export async function openParts(config: Config): Promise<Parts> {
   const postgres = openPostgres(config.DATABASE_URL);
   await migratePostgres(postgres);
   const objects = openObjects(config);
-  const { ANNEAL_DATA_DIR: dataDir, CLICKHOUSE_URL: url } = config;
+  const { ANNEAL_DATA_DIR: dataDir, ANNEAL_DURABILITY: durability } = config;
+  // before the embedded ClickHouse: it says who else is at work in the folder
+  const wal = await openWal({ dir: join(dataDir, 'wal'), durability, log: logLine });
+  const { CLICKHOUSE_URL: url } = config;
   const embedded = { path: join(dataDir, 'clickhouse') };
   const clickhouse = openClickHouse(url === undefined ? embedded : { url });
   await migrateClickHouse(clickhouse);
-  const { ANNEAL_DURABILITY: durability } = config;
-  const wal = await openWal({ dir: join(dataDir, 'wal'), durability, log: logLine });
   const metrics = openMetrics({ wal, clickhouse, postgres, log: logLine });
   const starter = openStarter(config);
   return {

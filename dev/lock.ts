@@ -1,39 +1,22 @@
-import { execFileSync } from 'node:child_process';
-import { existsSync, linkSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { AppError } from '../errors/app-error';
+import { identify, isAlive, readHolder, releaseLockFile, takeLockFile } from '../storage/lock-file';
+import type { ProcessId } from '../storage/lock-file';
 
-/** A process beyond doubt: its number and when it began, since numbers are used again. */
-interface ProcessId {
-  readonly pid: number;
-  readonly began: string;
-}
 const LOCK = 'dev.lock';
 const CHILDREN = 'children.json';
 /** Longer than any child of ours needs to end in order. */
 const END_TIMEOUT_MS = 8_000;
 /** The system removes a killed process at once, unless it hangs in a disk. */
 const KILL_TIMEOUT_MS = 2_000;
-/** One try meets a stale lock, the next may meet another starter; more is a broken folder. */
-const TRIES = 5;
 
 /** Takes the data folder for this process; INVALID_STATE while another living process holds it. */
 export function takeLock(dataDir: string): void {
-  const file = join(dataDir, LOCK);
-  const own = `${file}.${process.pid}`;
-  writeFileSync(own, JSON.stringify(identify(process.pid)));
-  try {
-    for (let i = 0; i < TRIES; i += 1) {
-      if (link(own, file)) return;
-      if (isHeld(dataDir)) break;
-      discard(file);
-    }
-  } finally {
-    rmSync(own, { force: true });
-  }
-  const holder = (readJson(file) as ProcessId | undefined)?.pid ?? '?';
-  const message = `'anneal dev' already runs on ${dataDir} (process ${holder}).`;
+  const holder = takeLockFile(join(dataDir, LOCK));
+  if (holder === undefined) return;
+  const message = `'anneal dev' already runs on ${dataDir} (process ${holder.pid}).`;
   throw new AppError(
     'INVALID_STATE',
     `${message} Stop it first, or choose another folder with --data.`,
@@ -42,14 +25,20 @@ export function takeLock(dataDir: string): void {
 
 /** True while a living process holds the data folder. */
 export function isHeld(dataDir: string): boolean {
-  const holder = readJson(join(dataDir, LOCK)) as ProcessId | undefined;
+  const holder = readHolder(join(dataDir, LOCK));
   return holder !== undefined && isAlive(holder);
+}
+
+/** True if the process that held the data folder was killed. */
+export function isStale(dataDir: string): boolean {
+  const holder = readHolder(join(dataDir, LOCK));
+  return holder !== undefined && !isAlive(holder);
 }
 
 /** Gives the folder back, with a clean slate: every child has ended. */
 export function releaseLock(dataDir: string): void {
   rmSync(join(dataDir, CHILDREN), { force: true });
-  rmSync(join(dataDir, LOCK), { force: true });
+  releaseLockFile(join(dataDir, LOCK));
 }
 
 /** Notes the living children, so that the next start can end them if this process is killed. */
@@ -62,7 +51,7 @@ export function recordChildren(dataDir: string, pids: readonly number[]): void {
 
 /** Ends what a killed supervisor left behind; returns how many there were. */
 export async function endLeftovers(dataDir: string): Promise<number> {
-  const recorded = (readJson(join(dataDir, CHILDREN)) ?? []) as ProcessId[];
+  const recorded = readChildren(join(dataDir, CHILDREN));
   const living = recorded.filter(isAlive);
   for (const { pid } of living) send(pid, 'SIGINT'); // for Postgres: the fast shutdown
   await untilGone(living, END_TIMEOUT_MS);
@@ -84,59 +73,11 @@ function send(pid: number, signal: NodeJS.Signals): void {
   }
 }
 
-/** Gives a file a second name, at once and only if nobody has it. */
-function link(from: string, to: string): boolean {
+function readChildren(file: string): ProcessId[] {
+  if (!existsSync(file)) return [];
   try {
-    linkSync(from, to);
-    return true;
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && error.code === 'EEXIST') return false;
-    throw error;
-  }
-}
-
-/** Removes a stale lock, unless another starter has just put its own there. */
-function discard(file: string): void {
-  const aside = `${file}.stale.${process.pid}`;
-  try {
-    renameSync(file, aside);
+    return JSON.parse(readFileSync(file, 'utf8')) as ProcessId[];
   } catch {
-    return; // another starter was faster
-  }
-  const moved = readJson(aside) as ProcessId | undefined;
-  if (moved !== undefined && isAlive(moved)) link(aside, file);
-  rmSync(aside, { force: true });
-}
-
-/** The identity of a living process, or undefined. */
-function identify(pid: number): ProcessId | undefined {
-  const began = beganAt(pid);
-  return began === undefined ? undefined : { pid, began };
-}
-
-function isAlive(id: ProcessId): boolean {
-  return beganAt(id.pid) === id.began;
-}
-
-/** When a process began, or undefined if there is none. */
-function beganAt(pid: number): string | undefined {
-  try {
-    if (process.platform === 'linux') {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'utf8');
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return fields[0] === 'Z' ? undefined : fields[19]; // state; starttime is field 22
-    }
-    return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim();
-  } catch {
-    return undefined;
-  }
-}
-
-function readJson(file: string): unknown {
-  if (!existsSync(file)) return undefined;
-  try {
-    return JSON.parse(readFileSync(file, 'utf8'));
-  } catch {
-    return undefined; // torn by a crash: as good as not there
+    return []; // torn by a crash: as good as not there
   }
 }

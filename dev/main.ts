@@ -1,7 +1,7 @@
 import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { endLeftovers, isHeld, releaseLock, takeLock } from './lock';
+import { endLeftovers, isStale, releaseLock, takeLock } from './lock';
 import { openSettings } from './settings';
 import type { DevSettings } from './settings';
 import { temporalAddress, temporalUi } from './stack';
@@ -120,7 +120,7 @@ async function openFolder(options: DevOptions): Promise<string> {
 async function sweepTemporary(): Promise<void> {
   for (const name of readdirSync(tmpdir()).filter((entry) => entry.startsWith(EPHEMERAL))) {
     const folder = join(tmpdir(), name);
-    if (!existsSync(join(folder, 'dev.lock')) || isHeld(folder)) continue;
+    if (!isStale(folder)) continue; // in use, or just being made
     await endLeftovers(folder);
     removeFolder(folder);
   }

@@ -2,6 +2,7 @@ import { AppError } from '../../errors/app-error';
 import { writeCheckpoint } from './checkpoint';
 import type { Durability, Wal, WalLimits, WalOptions, WalStats } from './contract';
 import { openDisk, type Disk } from './disk';
+import { takeFolder } from './folder';
 import { layOut, type Done, type Item, type Open } from './group';
 import { recover, reportDamage, type Block, type Log, type Recovered } from './recover';
 import { HEADER_BYTES, PAYLOAD_BYTES_MAX, scan, segmentName } from './segment';
@@ -22,11 +23,22 @@ const SYNC_EVERY_MS = 50;
 
 /** Opens the log in a folder of its own; one process at a time. Replays what is not checkpointed. */
 export async function openWal(options: WalOptions & { readonly dir: string }): Promise<Wal> {
-  return openWalOn(await openDisk(options.dir), options);
+  const disk = await openDisk(options.dir);
+  const release = takeFolder(options.dir);
+  try {
+    return await openWalOn(disk, options, release);
+  } catch (error) {
+    release();
+    throw error;
+  }
 }
 
-/** As `openWal`, on any disk. */
-export async function openWalOn(disk: Disk, options: WalOptions): Promise<Wal> {
+/** As `openWal`, on any disk that is ours alone; `release` is called when the log is closed. */
+export async function openWalOn(
+  disk: Disk,
+  options: WalOptions,
+  release: () => void = () => undefined,
+): Promise<Wal> {
   const log = options.log ?? (() => undefined);
   try {
     const found = await recover(disk, log);
@@ -35,7 +47,7 @@ export async function openWalOn(disk: Disk, options: WalOptions): Promise<Wal> {
       found.tail === undefined
         ? await createSegment(disk, found.next, durable)
         : { ...found.tail, file: await disk.open(segmentName(found.tail.number), 'existing') };
-    return new FileWal({ disk, log, options, found, segment });
+    return new FileWal({ disk, log, options, found, segment, release });
   } catch (error) {
     throw storageError(error);
   }
@@ -47,6 +59,7 @@ class FileWal implements Wal {
   readonly #durability: Durability;
   readonly #limits: WalLimits;
   readonly #blocks: Block[];
+  readonly #release: () => void;
   #segments: number[];
   #segment: Segment;
   #size: number;
@@ -66,7 +79,9 @@ class FileWal implements Wal {
     options: WalOptions;
     found: Recovered;
     segment: Segment;
+    release: () => void;
   }) {
+    this.#release = from.release;
     this.#disk = from.disk;
     this.#log = from.log;
     this.#durability = from.options.durability;
@@ -144,6 +159,7 @@ class FileWal implements Wal {
     await this.#writing;
     if (this.#dirty) await this.#segment.file.sync().catch((error: unknown) => this.#fail(error));
     await this.#segment.file.close();
+    this.#release();
   }
 
   #pendingBytes(): number {

@@ -66,6 +66,21 @@ describe('the api process', () => {
     expect(stderr).toMatch(new RegExp(`ANNEAL_PORT: the address 127.0.0.1:${port} is in use`));
   });
 
+  it('does not start on the data of another one, which it names, unless that was killed', async () => {
+    const first = startApi({});
+    await first.url;
+    const { code, stderr } = await startApi({}).ended;
+    expect(code).toBe(1);
+    expect(stderr).toMatch(`Process ${first.child.pid ?? 0} writes the log in ${dataDir}`);
+    expect(stderr.trim().split('\n')).toHaveLength(1);
+    first.child.kill('SIGKILL');
+    await first.ended;
+    const next = startApi({});
+    await next.url;
+    next.child.kill('SIGTERM');
+    expect((await next.ended).code).toBe(0);
+  });
+
   it.each([
     [{ ANNEAL_HOST: '0.0.0.0' }, /ANNEAL_HOST=0.0.0.0 is not a loopback address/],
     [{ ANNEAL_PORT: 'x' }, /ANNEAL_PORT/],
