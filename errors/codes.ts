@@ -49,7 +49,7 @@ export const ERRORS = {
   ]),
   NOT_FOUND: row(404, 'user', [
     'There is no such thing',
-    'Check the name or id; list what exists with the matching ls command.',
+    'Check the name, id or path; the ls commands list what exists.',
   ]),
   ROUTE_NOT_FOUND: row(404, 'user', [
     'There is no such route',

@@ -88,8 +88,8 @@ async function send({ method, url, body, token }: Request): Promise<unknown> {
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
   const answer = parse(text);
-  if (isOk) return answer;
-  throw errorOf(status, answer);
+  if (isOk && (answer !== undefined || text === '')) return answer;
+  throw errorOf({ status, url }, answer);
 }
 
 /** Sends a request and reads the answer; DEPENDENCY_UNAVAILABLE if the connection fails. */
@@ -116,7 +116,7 @@ function parse(text: string): unknown {
 }
 
 /** The api's own error, or what the status alone says (a proxy, another program). */
-function errorOf(status: number, answer: unknown): AppError {
+function errorOf({ status, url }: { status: number; url: string }, answer: unknown): AppError {
   const body = (answer ?? {}) as {
     code?: string;
     detail?: string;
@@ -128,11 +128,12 @@ function errorOf(status: number, answer: unknown): AppError {
     const problems = body.errors ?? [];
     return new AppError(body.code as ErrorCode, body.detail ?? body.code, { problems });
   }
-  const message = body.message ?? `The server answered with status ${status}.`;
+  const what = `The server at ${new URL(url).origin} answered with status ${status}`;
+  const message = body.message ?? `${what} and not as the api does (a proxy, another program?).`;
   if (body.error_code === 'RESOURCE_CONFLICT') return new AppError('ATTEMPT_SUPERSEDED', message);
   if (status === 404) return new AppError('NOT_FOUND', message);
   if (status === 401) return new AppError('UNAUTHENTICATED', message);
   if (status === 429) return new AppError('RATE_LIMITED', message);
-  if (status >= 500) return new AppError('DEPENDENCY_UNAVAILABLE', message);
+  if (status >= 500 || status < 400) return new AppError('DEPENDENCY_UNAVAILABLE', message);
   return new AppError('INVALID_ARGUMENT', message);
 }

@@ -1,0 +1,86 @@
+import type { Command } from 'commander';
+import { existsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { resolveParams } from '../dag/params';
+import { requireArgument } from '../errors/app-error';
+import type { PipelineRun } from '../schemas/pipeline-runs';
+import type { Params, Plan } from '../schemas/plan';
+import { packCode, uploadCode } from '../sdk/code-bundle';
+import { loadPipeline } from '../sdk/load-pipeline';
+import { contextOf } from './context';
+import { followRun } from './follow';
+import { printLine, printResult, say } from './output';
+import { parseParams } from './params';
+import { inFile } from './report';
+
+interface StartOptions {
+  readonly param: readonly string[];
+  readonly follow: boolean;
+  readonly runKey?: string;
+  readonly code?: string;
+}
+
+const HELP = `
+Examples:
+  anneal run start pipeline.yaml
+  anneal run start pipeline.ts -p epochs=20 -p 'lrs=[0.01, 0.1]' -p name=first --follow
+
+--follow -o json prints one object per line: {"type":"run",…} first and last, and in between
+{"type":"transition",…} and {"type":"log",…} as they come.`;
+
+/** Registers `anneal run start`. */
+export function registerStart(run: Command): void {
+  run
+    .command('start <file>')
+    .description('start the pipeline in a .yaml or .ts file')
+    .option('-p, --param <name=value>', 'a parameter; lists and the like as JSON', collect, [])
+    .option(
+      '--code <dir>',
+      "the project's folder, sent to the workers (default: the file's folder)",
+    )
+    .option('--run-key <key>', 'start at most once for this key')
+    .option('--follow', 'stay and print what happens; Ctrl-C leaves the run going', false)
+    .addHelpText('after', HELP)
+    .action(start);
+}
+
+function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}
+
+async function start(file: string, options: StartOptions, command: Command): Promise<void> {
+  const context = contextOf(command);
+  const { http, format, hint } = context;
+  const folder = resolve(options.code ?? dirname(file));
+  // every mistake in the command is found before anything is sent
+  const plan = await loadPipeline(file).catch((error: unknown) => {
+    throw inFile(file, error);
+  });
+  const params = readParams(plan, options.param);
+  requireArgument(existsSync(folder), `There is no folder '${folder}' to take the code from.`);
+  const packed = await packCode(folder);
+  for (const warning of packed.warnings) say(`warning: ${warning}`);
+  await uploadCode(http, packed);
+  const started = await http.post<PipelineRun>('/api/v1/pipeline-runs', {
+    plan,
+    params,
+    codeDigest: packed.digest,
+    ...(options.runKey === undefined ? {} : { runKey: options.runKey }),
+  });
+  const { id } = started;
+  if (options.follow) {
+    process.exitCode = await followRun(context, { id });
+  } else if (format === 'json') {
+    printResult('json', started);
+  } else {
+    printLine(id);
+    say(`Started. Watch it with: ${hint(`run logs ${id} --follow`)}`);
+  }
+}
+
+/** What was given, after it was checked as the server will; defaults stay the server's business. */
+function readParams(plan: Plan, pairs: readonly string[]): Params {
+  const given = parseParams(pairs, plan.params) as Params;
+  resolveParams(plan, given);
+  return given;
+}
