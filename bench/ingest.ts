@@ -1,72 +1,107 @@
 /**
  * How fast metrics are acknowledged and stored, on the embedded stores, in one process:
- *   node --require esbuild-register bench/ingest.ts [--seconds 10] [--clients 8] [--batch 1000]
- *     [--keys 10] [--durability fsync] [--json FILE]
+ *   npm run bench -- ingest [--times 3] [--seconds 10] [--batch 1000,100,10] [--clients 8]
+ *     [--keys 10] [--durability fsync]
  * Clients append in a closed loop; a point counts when it was acknowledged inside the window. Then
  * everything is read back and compared by count. The load generator shares the machine's cores.
  */
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { cpus, tmpdir } from 'node:os';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { startPostgres } from '../dev/postgres';
 import { openClickHouse } from '../storage/clickhouse/client';
 import { migrateClickHouse } from '../storage/clickhouse/migrate';
-import { openPostgres } from '../storage/postgres/client';
+import { openPostgres, type Postgres } from '../storage/postgres/client';
 import { migratePostgres } from '../storage/postgres/migrate';
 import { openWal, type Durability } from '../storage/wal/wal';
 import { openMetrics, type Metrics } from '../tracker/metrics';
+import { printRows, seconds, type Figure } from './report';
 
 const { values: options } = parseArgs({
   options: {
+    times: { type: 'string', default: '3' },
     seconds: { type: 'string', default: '10' },
     clients: { type: 'string', default: '8' },
-    batch: { type: 'string', default: '1000' },
+    batch: { type: 'string', default: '1000,100,10' },
     keys: { type: 'string', default: '10' },
     durability: { type: 'string', default: 'fsync' },
-    json: { type: 'string' },
   },
 });
-const seconds = Number(options.seconds);
-const clients = Number(options.clients);
-const batch = Number(options.batch);
+const times = Number(options.times);
+const windowS = Number(options.seconds);
+const WARM_UP_S = 2;
 const keys = Number(options.keys);
 
-interface Result {
-  readonly acknowledged: number;
-  readonly latenciesMs: readonly number[];
-  readonly wallS: number;
+interface Window {
+  readonly pointsPerSecond: number;
+  readonly acksMs: readonly number[];
+  /** Of CPU of this process for each second of the window: all cores busy is their number. */
+  readonly cores: number;
+  readonly drainS: number;
+  readonly pagesMs: readonly number[];
+}
+interface Stores {
+  readonly metrics: Metrics;
+  readonly postgres: Postgres;
 }
 
-async function load(metrics: Metrics, runIds: readonly string[]): Promise<Result> {
-  const latenciesMs: number[] = [];
+/** Appends for so long, waits until all is stored, reads all back. Throws if a point is missing. */
+async function measure(
+  { metrics, postgres }: Stores,
+  { batch, forS }: { readonly batch: number; readonly forS: number },
+): Promise<Window> {
+  const runIds = await createRuns(postgres);
+  const acksMs: number[] = [];
   let acknowledged = 0;
   const start = performance.now();
-  const end = start + seconds * 1000;
+  const before = process.cpuUsage();
   await Promise.all(
     runIds.map(async (runId) => {
-      for (let step = 0; performance.now() < end;) {
-        const points = Array.from({ length: batch }, (_, i) => ({
-          key: `metric-${i % keys}`,
-          value: Math.random(),
-          step: step + Math.floor(i / keys),
-          timestampMs: 1_760_000_000_000 + step,
-        }));
-        step += Math.ceil(batch / keys);
+      for (let step = 0; seconds(start) < forS; step += Math.ceil(batch / keys)) {
+        const points = createPoints(batch, step);
         const sent = performance.now();
         await metrics.append({ projectId: 'default', runId, attempt: 0, points });
-        latenciesMs.push(performance.now() - sent);
-        acknowledged += points.length;
+        acksMs.push(performance.now() - sent);
+        acknowledged += batch;
       }
     }),
   );
-  return { acknowledged, latenciesMs, wallS: (performance.now() - start) / 1000 };
+  const wallS = seconds(start);
+  const { user, system } = process.cpuUsage(before);
+  const drain = performance.now();
+  await metrics.settle();
+  const drainS = seconds(drain);
+  const { points, pagesMs } = await readBack(metrics, { runIds, batch });
+  if (points !== acknowledged) throw new Error(`${acknowledged} acknowledged, ${points} read back`);
+  const cores = (user + system) / 1e6 / wallS;
+  return { pointsPerSecond: acknowledged / wallS, acksMs, cores, drainS, pagesMs };
+}
+
+async function createRuns(postgres: Postgres): Promise<string[]> {
+  const length = Number(options.clients);
+  const runIds = Array.from({ length }, () => crypto.randomUUID().replaceAll('-', ''));
+  await postgres.query(
+    `INSERT INTO runs (project_id, id, experiment_id, name, status, started_ms, artifact_uri)
+    SELECT 'default', id, 0, 'bench', 'RUNNING', 0, '' FROM unnest($1::text[]) AS id`,
+    [runIds],
+  );
+  return runIds;
+}
+
+function createPoints(length: number, step: number): Parameters<Metrics['append']>[0]['points'] {
+  return Array.from({ length }, (_, i) => ({
+    key: `metric-${i % keys}`,
+    value: Math.random(),
+    step: step + Math.floor(i / keys),
+    timestampMs: 1_760_000_000_000 + step,
+  }));
 }
 
 /** Pages through every series; returns points and the latency of each page. */
 async function readBack(
   metrics: Metrics,
-  runIds: readonly string[],
+  { runIds, batch }: { readonly runIds: readonly string[]; readonly batch: number },
 ): Promise<{ points: number; pagesMs: number[] }> {
   let points = 0;
   const pagesMs: number[] = [];
@@ -86,9 +121,44 @@ async function readBack(
   return { points, pagesMs };
 }
 
-function quantile(samples: readonly number[], q: number): number {
-  const sorted = [...samples].sort((a, b) => a - b);
-  return Number((sorted[Math.floor(q * (sorted.length - 1))] ?? NaN).toFixed(2));
+async function measureBatch(stores: Stores, batch: number): Promise<Figure[]> {
+  const windows: Window[] = [];
+  for (let i = 0; i < times; i++) {
+    windows.push(await measure(stores, { batch, forS: windowS }));
+    const { pointsPerSecond, cores } = windows[i] as Window;
+    console.log(
+      `batch ${batch}: ${Math.round(pointsPerSecond)} points/s, ${cores.toFixed(2)} cores`,
+    );
+  }
+  const command = 'npm run bench -- ingest';
+  const of = (what: string, unit: string, samples: readonly number[]): Figure => {
+    return { what: `${what}, batch ${batch}`, unit, samples, command };
+  };
+  return [
+    {
+      ...of(
+        'metrics acknowledged',
+        'points/s',
+        windows.map((w) => w.pointsPerSecond),
+      ),
+      ...(batch === 1000 && { goal: '≥ 100 000' }),
+    },
+    of(
+      'acknowledgement',
+      'ms',
+      windows.flatMap((w) => w.acksMs),
+    ),
+    of(
+      'until all is in ClickHouse',
+      's',
+      windows.map((w) => w.drainS),
+    ),
+    of(
+      'page of a history (≤ 25 000)',
+      'ms',
+      windows.flatMap((w) => w.pagesMs),
+    ),
+  ];
 }
 
 async function main(): Promise<void> {
@@ -101,45 +171,18 @@ async function main(): Promise<void> {
   const durability = options.durability as Durability;
   const wal = await openWal({ dir: join(folder, 'wal'), durability });
   const metrics = openMetrics({ wal, clickhouse, postgres });
-  const runIds = Array.from({ length: clients }, () => crypto.randomUUID().replaceAll('-', ''));
-  for (const runId of runIds) {
-    await postgres.query(
-      `INSERT INTO runs (project_id, id, experiment_id, name, status, started_ms, artifact_uri)
-      VALUES ('default', $1, 0, 'bench', 'RUNNING', 0, '')`,
-      [runId],
-    );
+  const stores = { metrics, postgres };
+  await measure(stores, { batch: 1000, forS: WARM_UP_S });
+  const figures: Figure[] = [];
+  for (const batch of options.batch.split(',')) {
+    figures.push(...(await measureBatch(stores, Number(batch))));
   }
-  const before = process.cpuUsage();
-  const { acknowledged, latenciesMs, wallS } = await load(metrics, runIds);
-  const used = process.cpuUsage(before);
-  const drain = performance.now();
-  await metrics.settle();
-  const drainMs = performance.now() - drain;
-  const { points, pagesMs } = await readBack(metrics, runIds);
-  const result = {
-    pointsPerSecond: Math.round(acknowledged / wallS),
-    ackP50Ms: quantile(latenciesMs, 0.5),
-    ackP95Ms: quantile(latenciesMs, 0.95),
-    ackP99Ms: quantile(latenciesMs, 0.99),
-    drainMs: Math.round(drainMs),
-    cpuSeconds: Number(((used.user + used.system) / 1e6).toFixed(1)),
-    historyPageP50Ms: quantile(pagesMs, 0.5),
-    historyPageP99Ms: quantile(pagesMs, 0.99),
-    acknowledged,
-    readBack: points,
-    rssMiB: Math.round(process.memoryUsage.rss() / 1024 / 1024),
-  };
-  const setup = { seconds, clients, batch, keys, durability, cpus: cpus().length };
-  console.table(result);
-  const json = JSON.stringify({ setup, result }, undefined, 2);
-  console.log(json);
-  if (options.json !== undefined) writeFileSync(options.json, json);
+  printRows(figures);
   await metrics.close();
   await clickhouse.close();
   await postgres.close();
   await server.stop();
   rmSync(folder, { recursive: true, force: true });
-  if (points !== acknowledged) throw new Error(`${acknowledged} acknowledged, ${points} read back`);
 }
 
 main().catch((error: unknown) => {
