@@ -5,7 +5,7 @@ import type { Outputs, OutputSpec, OutputValue } from '../schemas/plan';
 import { endAttempt } from '../storage/postgres/attempts';
 import type { AttemptKey } from '../storage/postgres/attempts';
 import { selectLatestMetrics } from '../storage/postgres/metrics';
-import { selectRun } from '../storage/postgres/runs';
+import { closeRunsOfSteps, selectRun } from '../storage/postgres/runs';
 import { commitOutputs, findStep, findTrackedRun } from '../storage/postgres/steps';
 import { assertNewestAttempt } from '../tracker/adoption';
 import { artifactRootOf } from '../tracker/artifact-files';
@@ -42,6 +42,9 @@ export async function commitAttempt(
     await assertNewestAttempt(sql, { ...attempt, pipelineRunId: attempt.runId });
     const first = await commitOutputs(sql, { ...attempt, outputs });
     await endAttempt(sql, { ...attempt, status: 'succeeded', exitCode: 0 });
+    const { projectId, runId: pipelineRunId } = attempt;
+    const ended = { ...attempt, status: 'succeeded', atMs: Date.now() } as const;
+    await closeRunsOfSteps(sql, { projectId, pipelineRunId, steps: [ended] });
     return found(first, 'step', attempt.stepKey);
   });
   if (trackedRunId !== undefined)

@@ -1,10 +1,12 @@
 import { AppError, found, requireArgument } from '../errors/app-error';
-import type { PipelineRun, PipelineRunStatus, StartPipelineRun } from '../schemas/pipeline-runs';
+import type { PipelineRun, StartPipelineRun } from '../schemas/pipeline-runs';
+import { loseOpenAttempts } from '../storage/postgres/attempts';
 import { errorCode, type Postgres, type Sql } from '../storage/postgres/client';
 import { insertExperiment, selectExperimentByName } from '../storage/postgres/experiments';
 import * as stored from '../storage/postgres/pipeline-runs';
 import { findPlan, insertPlan } from '../storage/postgres/plans';
-import { insertSteps } from '../storage/postgres/steps';
+import { closeRunsOfPipelineRun } from '../storage/postgres/runs';
+import { endOpenSteps, insertSteps } from '../storage/postgres/steps';
 import type { BegunRun, RunPipelineInput } from '../workflows/contract';
 import { preparePlan, type PreparedPlan } from './plans';
 
@@ -142,19 +144,31 @@ async function assertSameRun(
   throw new AppError('ALREADY_EXISTS', `The run id '${run.id}' ${why}; start under a new id.`);
 }
 
-/** Writes how a run ended; the first end stays. Nothing if the run was never begun. */
+/**
+ * Writes how a run ended; the first end stays. Nothing if the run was never begun. What its workflow
+ * could not end any more ends with it: steps, attempts and tracked runs.
+ */
 export async function finishPipelineRun(
   deps: PipelineRunDeps,
   input: {
     readonly projectId: string;
     readonly runId: string;
-    readonly status: PipelineRunStatus;
+    readonly status: 'succeeded' | 'failed' | 'cancelled';
     readonly reason?: string;
   },
 ): Promise<void> {
-  const { projectId, runId: id, status, reason } = input;
-  await stored.finishPipelineRun(deps.postgres, { projectId, id, status, reason });
+  const { projectId, runId, status, reason } = input;
+  const why = reason ?? `the run has ${status}`;
+  await deps.postgres.transaction(async (sql) => {
+    await stored.finishPipelineRun(sql, { projectId, id: runId, status, reason });
+    await endOpenSteps(sql, { projectId, runId, reason: why });
+    await loseOpenAttempts(sql, { projectId, runId, reason: why });
+    const closed = { projectId, pipelineRunId: runId, status: TRACKED_STATUS[status] };
+    await closeRunsOfPipelineRun(sql, { ...closed, atMs: Date.now() });
+  });
 }
+/** What a tracked run shows that was still open when its pipeline run ended. */
+const TRACKED_STATUS = { succeeded: 'FINISHED', failed: 'FAILED', cancelled: 'KILLED' } as const;
 
 /** Asks a run to stop; its steps get the time to save. INVALID_STATE if it has ended. */
 export async function cancelPipelineRun(
@@ -169,7 +183,8 @@ export async function cancelPipelineRun(
   if (answer === 'gone') {
     // somebody terminated the workflow, so it could not write its own end
     const reason = 'its workflow was ended from outside';
-    await stored.finishPipelineRun(deps.postgres, { ...key, status: 'cancelled', reason });
+    const { projectId, id: runId } = key;
+    await finishPipelineRun(deps, { projectId, runId, status: 'cancelled', reason });
   }
   return getPipelineRun(deps, key);
 }

@@ -1,14 +1,27 @@
-import type { Transition } from '../schemas/pipeline-runs';
+import type { StepStatus, Transition } from '../schemas/pipeline-runs';
+import { closeRunsOfSteps, type EndedStep } from '../storage/postgres/runs';
 import * as stored from '../storage/postgres/transitions';
 import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
 
-/** Writes a batch of transitions in one transaction; repeating it changes nothing. */
+/**
+ * Writes a batch of transitions in one transaction; repeating it changes nothing. Tracked runs of
+ * steps that have ended are closed with them, whatever became of their workers.
+ */
 export async function recordTransitions(
   deps: PipelineRunDeps,
   batch: stored.RecordTransitions,
 ): Promise<void> {
   if (batch.transitions.length === 0) return;
-  await deps.postgres.transaction((sql) => stored.recordTransitions(sql, batch));
+  const steps = batch.transitions.filter((t): t is typeof t & EndedStep => isEnd(t.status));
+  await deps.postgres.transaction(async (sql) => {
+    await stored.recordTransitions(sql, batch);
+    await closeRunsOfSteps(sql, { ...batch, pipelineRunId: batch.runId, steps });
+  });
+}
+
+/** True if a step that may have run shows this for good. */
+function isEnd(status: StepStatus): status is EndedStep['status'] {
+  return status === 'succeeded' || status === 'failed' || status === 'cancelled';
 }
 
 /** What happened to the steps of a run behind the transition `after`, oldest first, or NOT_FOUND. */

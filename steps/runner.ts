@@ -33,13 +33,12 @@ async function main(): Promise<number> {
   try {
     const returned: unknown = await step.run(step.in.parse(input), createContext(run, stop.signal));
     const output = step.out.parse(returned);
-    await run.end('FINISHED');
+    await run.flush();
     writeOutputs(output);
     return 0;
   } catch (error) {
     await run.flush().catch(() => undefined);
     if (stop.signal.aborted) return EXIT_ASKED_TO_END;
-    await run.end('FAILED').catch(() => undefined);
     process.stderr.write(`${describeError(error)}\n`);
     return 1;
   }

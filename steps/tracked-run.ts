@@ -12,7 +12,10 @@ interface Point {
   readonly timestamp: number;
 }
 
-/** The tracked run of a function step: made at the first metric, continued by the next attempt. */
+/**
+ * The tracked run of a function step: made at the first metric, continued by the next attempt. It
+ * is the api that ends it, together with the step.
+ */
 export class TrackedRun {
   private readonly http: Http;
   private readonly experiment: string;
@@ -53,14 +56,6 @@ export class TrackedRun {
     this.lastFlush = Date.now();
     this.sending = this.sending.then(() => this.send());
     return this.sending;
-  }
-
-  /** Ends the run, if there is one. */
-  async end(status: 'FINISHED' | 'FAILED'): Promise<void> {
-    await this.flush();
-    if (this.runId === undefined) return;
-    const body = { run_id: await this.runId, status, end_time: Date.now() };
-    await this.http.post('/api/2.0/mlflow/runs/update', body);
   }
 
   private async send(): Promise<void> {

@@ -17,6 +17,9 @@ WHERE project_id = $1 AND run_id = $2 AND step_key = $3 AND attempt < $4 AND sta
 const END = `
 UPDATE attempts SET status = $5, failure_class = $6, reason = $7, exit_code = $8, ended_at = now()
 WHERE project_id = $1 AND run_id = $2 AND step_key = $3 AND attempt = $4 AND status = 'running'`;
+const LOSE_OPEN = `
+UPDATE attempts SET status = 'lost', ended_at = now(), reason = $3
+WHERE project_id = $1 AND run_id = $2 AND status = 'running'`;
 const RESUMED_FROM = `
 UPDATE attempts SET resumed_from = $5
 WHERE project_id = $1 AND run_id = $2 AND step_key = $3 AND attempt = $4`;
@@ -42,6 +45,14 @@ export async function insertAttempt(
 /** Older attempts that nobody ended are lost. */
 export async function loseOlderAttempts(sql: Sql, key: AttemptKey): Promise<void> {
   await sql.query(LOSE_OLDER, [key.projectId, key.runId, key.stepKey, key.attempt]);
+}
+
+/** Attempts of a run that nobody will end any more are lost. */
+export async function loseOpenAttempts(
+  sql: Sql,
+  lose: { readonly projectId: string; readonly runId: string; readonly reason: string },
+): Promise<void> {
+  await sql.query(LOSE_OPEN, [lose.projectId, lose.runId, lose.reason]);
 }
 
 /** Says which checkpoint an attempt goes on from after all. */

@@ -38,6 +38,32 @@ const ADOPT = `
 const SET_TRACKED_RUN = `
   UPDATE steps SET tracked_run_id = $4
   WHERE project_id = $1 AND run_id = $2 AND key = $3 AND tracked_run_id IS NULL`;
+// what a script has ended itself stays; what the last attempt has not taken up was never finished.
+// Locked in one order, so that two closers of the same runs wait for each other in one direction.
+const CLOSE = `
+  WITH ended AS (
+    SELECT * FROM unnest($3::text[], $4::integer[], $5::text[], $6::bigint[])
+      AS t (step_key, attempt, status, at_ms)
+  ), open AS (
+    SELECT r.id, CASE
+        WHEN e.status = 'cancelled' THEN 'KILLED'
+        WHEN e.status = 'succeeded' AND r.attempt >= e.attempt THEN 'FINISHED'
+        ELSE 'FAILED'
+      END AS status, e.at_ms
+    FROM runs r JOIN ended e ON r.step_key = e.step_key
+    WHERE r.project_id = $1 AND r.pipeline_run_id = $2 AND r.status IN ('RUNNING', 'SCHEDULED')
+    ORDER BY r.id FOR NO KEY UPDATE OF r
+  )
+  UPDATE runs r SET status = open.status, ended_ms = coalesce(r.ended_ms, open.at_ms)
+  FROM open WHERE r.id = open.id`;
+const CLOSE_ALL = `
+  WITH open AS (
+    SELECT id FROM runs
+    WHERE project_id = $1 AND pipeline_run_id = $2 AND status IN ('RUNNING', 'SCHEDULED')
+    ORDER BY id FOR NO KEY UPDATE
+  )
+  UPDATE runs r SET status = $3, ended_ms = coalesce(r.ended_ms, $4)
+  FROM open WHERE r.id = open.id`;
 const NEWER_ATTEMPT = `
   SELECT max(attempt) AS newest FROM attempts
   WHERE project_id = $1 AND run_id = $2 AND step_key = $3`;
@@ -162,6 +188,49 @@ export async function setTrackedRun(
   at: AttemptAt & { readonly runId: string },
 ): Promise<void> {
   await sql.query(SET_TRACKED_RUN, [at.projectId, at.pipelineRunId, at.stepKey, at.runId]);
+}
+
+/** How a step has ended, and with which attempt. */
+export interface EndedStep {
+  readonly stepKey: string;
+  readonly attempt: number;
+  readonly status: 'succeeded' | 'failed' | 'cancelled';
+  readonly atMs: number;
+}
+
+/** Ends the runs of ended steps that are still open: whoever wrote them writes no more. */
+export async function closeRunsOfSteps(
+  sql: Sql,
+  ended: {
+    readonly projectId: string;
+    readonly pipelineRunId: string;
+    readonly steps: readonly EndedStep[];
+  },
+): Promise<void> {
+  const { projectId, pipelineRunId, steps } = ended;
+  if (steps.length === 0) return;
+  await sql.query(CLOSE, [
+    projectId,
+    pipelineRunId,
+    steps.map((step) => step.stepKey),
+    steps.map((step) => step.attempt),
+    steps.map((step) => step.status),
+    steps.map((step) => step.atMs),
+  ]);
+}
+
+/** Ends what is still open of a pipeline run that has ended itself. */
+export async function closeRunsOfPipelineRun(
+  sql: Sql,
+  ended: {
+    readonly projectId: string;
+    readonly pipelineRunId: string;
+    readonly status: RunStatus;
+    readonly atMs: number;
+  },
+): Promise<void> {
+  const { projectId, pipelineRunId, status, atMs } = ended;
+  await sql.query(CLOSE_ALL, [projectId, pipelineRunId, status, atMs]);
 }
 
 /** The number of the newest attempt of a step, 0 before the first. */

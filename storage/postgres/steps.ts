@@ -56,6 +56,10 @@ WITH run AS (
 INSERT INTO transitions (project_id, run_id, step_key, attempt, state, reason)
 SELECT $1, $2, key, $4, 'started', $5 FROM started
 ON CONFLICT (run_id, step_key, attempt, state, reason) DO NOTHING`;
+const END_OPEN = `
+UPDATE steps SET status = 'cancelled', reason = $3, ended_at = now()
+WHERE project_id = $1 AND run_id = $2
+  AND status NOT IN ('succeeded', 'failed', 'skipped', 'cancelled')`;
 const LIST = `
 SELECT key, status, reason, outputs, tracked_run_id, started_at, ended_at,
   spec->>'name' AS name, spec->'needs' AS needs, (spec->'parallel')::integer AS parallel,
@@ -154,6 +158,14 @@ export async function markStepStarted(
 ): Promise<void> {
   const { projectId, runId, stepKey, attempt, reason } = started;
   await sql.query(STARTED, [projectId, runId, stepKey, attempt, reason]);
+}
+
+/** Ends the steps of a run that nobody will end any more. */
+export async function endOpenSteps(
+  sql: Sql,
+  end: { readonly projectId: string; readonly runId: string; readonly reason: string },
+): Promise<void> {
+  await sql.query(END_OPEN, [end.projectId, end.runId, end.reason]);
 }
 
 /** All steps of a run, in the order of its graph. */
