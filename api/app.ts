@@ -2,6 +2,7 @@ import fastify, { type FastifyInstance, type FastifyRequest } from 'fastify';
 import { AppError } from '../errors/app-error';
 import type { Permission, Principal } from '../schemas/tokens';
 import { sendError } from './errors';
+import { acceptJson } from './json-body';
 
 /** What a route must say about who may call it. `public` needs no caller at all. */
 export type RoutePermission = Permission | 'public' | 'signed-url';
@@ -38,7 +39,10 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
     forceCloseConnections: 'idle',
     requestIdHeader: false,
     genReqId: () => crypto.randomUUID(),
+    // a path that cannot be read never comes to a route
+    frameworkErrors: (error, request, reply) => void sendError({ error, request, reply }),
   });
+  acceptJson(app);
   app.decorateRequest('principal', undefined);
   app.addHook('onRoute', (route) => {
     if (route.config?.permission === undefined) {

@@ -41,26 +41,37 @@ export function sendError(
     });
 }
 
+/** More would not be read, and an answer should not be larger than the request. */
+const PROBLEMS_MAX = 20;
+const NOT_JSON =
+  'The body is not declared as JSON: send the header content-type: application/json.';
+
 /** Any thrown value as an AppError: zod and fastify's own errors are the caller's mistakes. */
 export function toAppError(error: unknown): AppError {
   if (isAppError(error)) return error;
-  if (error instanceof ZodError) {
-    const problems = error.issues.map((issue) => ({
-      path: issue.path.map(String).join('.'),
-      message: issue.message,
-    }));
-    const text = problems
-      .map((p) => (p.path === '' ? p.message : `${p.path}: ${p.message}`))
-      .join('; ');
-    return new AppError('INVALID_ARGUMENT', text, { problems });
-  }
+  if (error instanceof ZodError) return invalidFields(error);
   const status = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined;
   const message = error instanceof Error ? error.message : 'unknown error';
   if (status === 413) return new AppError('TOO_LARGE', `${message} (at most 16 MiB).`);
+  if (status === 415) return new AppError('INVALID_ARGUMENT', NOT_JSON);
   if (typeof status === 'number' && status >= 400 && status < 500) {
-    return new AppError('INVALID_ARGUMENT', message);
+    return new AppError('INVALID_ARGUMENT', `${message}.`);
   }
   return new AppError('INTERNAL', 'The request failed inside Anneal.', { cause: error });
+}
+
+/** Names each wrong field, the first ones of many. */
+function invalidFields(error: ZodError): AppError {
+  const problems = error.issues.slice(0, PROBLEMS_MAX).map((issue) => ({
+    path: issue.path.map(String).join('.'),
+    message: issue.message,
+  }));
+  const texts = problems.map(
+    ({ path, message }) => `${path === '' ? 'request' : path}: ${message}`,
+  );
+  const more = error.issues.length - problems.length;
+  if (more > 0) texts.push(`and ${more} more`);
+  return new AppError('INVALID_ARGUMENT', texts.join('; '), { problems });
 }
 
 function isMlflowUrl(url: string): boolean {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 export const Digest = z.string().regex(/^[0-9a-f]{64}$/, 'must be 64 lower-case hex digits');
 /** One file of an artifact. `path` is relative, POSIX, without `..`; '' never occurs. */
-export const ManifestEntry = z.object({
+export const ManifestEntry = z.strictObject({
   path: z.string().min(1).max(1000),
   digest: Digest,
   sizeBytes: z.number().int().min(0),

@@ -29,7 +29,7 @@ export type BeginAttempt = z.infer<typeof BeginAttempt>;
 export const Download = z.object({
   artifactId: z.string(),
   kind: z.string(),
-  files: z.array(ManifestEntry.extend({ url: z.string() })),
+  files: z.array(z.object({ ...ManifestEntry.shape, url: z.string() })),
 });
 export type Download = z.infer<typeof Download>;
 
@@ -45,10 +45,16 @@ export const AttemptTicket = z.object({
   with: z.record(z.string(), z.json()), // rendered `with` of a function step; params for a command
   params: z.record(z.string(), z.json()),
   item: z.record(z.string(), z.json()).nullable(),
-  /** Input name → an artifact, a list of artifacts (foreach), or plain JSON. */
+  /**
+   * Input name → an artifact, or JSON. JSON with `downloads` comes to the step as a file: it is what a
+   * foreach step has left behind, or holds artifacts, whose references become paths.
+   */
   inputs: z.record(
     z.string(),
-    z.union([z.object({ download: Download }), z.object({ value: z.json() })]),
+    z.union([
+      z.object({ download: Download }),
+      z.object({ value: z.json(), downloads: z.array(Download).optional() }),
+    ]),
   ),
   code: z.object({ digest: z.string(), url: z.string() }).nullable(),
   resume: z.object({ name: z.string(), download: Download }).nullable(),
@@ -57,7 +63,9 @@ export const AttemptTicket = z.object({
 export type AttemptTicket = z.infer<typeof AttemptTicket>;
 
 /** Body of POST /api/v1/attempts/self/logs (attempt token): at most 1,000 lines. */
-export const AppendLogs = z.strictObject({ lines: z.array(LogLine).max(1000) });
+export const AppendLogs = z.strictObject({
+  lines: z.array(z.strictObject(LogLine.shape)).max(1000),
+});
 /** Body of POST /api/v1/attempts/self/checkpoints. */
 export const CommitCheckpoint = z.strictObject({
   name: z.string().min(1).max(200),

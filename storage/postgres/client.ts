@@ -83,7 +83,13 @@ async function transact<T>(pool: Pool, work: (sql: Sql) => Promise<T>): Promise<
   }
 }
 
-/** Connection failures become DEPENDENCY_UNAVAILABLE, a full disk STORAGE_FULL; the rest stays. */
+/** A NUL in a text, a NUL or half of a surrogate pair in JSON: Postgres stores neither. */
+const UNSTORABLE = new Set(['22021', '22P05']);
+
+/**
+ * Connection failures become DEPENDENCY_UNAVAILABLE, a full disk STORAGE_FULL, a text that cannot
+ * be stored INVALID_ARGUMENT; the rest stays.
+ */
 function translate(error: unknown): unknown {
   const code = errorCode(error);
   const text = error instanceof Error ? error.message : '';
@@ -91,6 +97,10 @@ function translate(error: unknown): unknown {
     return new AppError('STORAGE_FULL', 'Postgres has no space left on its disk.', {
       cause: error,
     });
+  }
+  if (UNSTORABLE.has(code) || /invalid input syntax for type json/.test(text)) {
+    const message = 'A text holds a NUL or half a character, which cannot be stored: take it out.';
+    return new AppError('INVALID_ARGUMENT', message, { cause: error });
   }
   if (
     UNAVAILABLE.has(code) ||

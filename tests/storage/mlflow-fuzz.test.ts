@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import { placesIn, replaceAt } from '../support/json-places';
 import { startTrackingApi, type TrackingApi } from '../support/tracking-api';
 
 let api: TrackingApi;
@@ -37,27 +38,6 @@ const BODIES: Readonly<Record<string, object>> = {
     page_token: token({ startedMs: 1, id: '0'.repeat(32) }),
   },
 };
-
-type Path = readonly (string | number)[];
-/** Where a value stands inside another: lists, objects and leaves. */
-function placesIn(value: unknown): Path[] {
-  if (value === null || typeof value !== 'object') return [[]];
-  const inner = Object.entries(value).flatMap(([key, item]) =>
-    placesIn(item).map((path) => [key, ...path]),
-  );
-  return [[], ...inner];
-}
-/** A copy with another value at that place. */
-function replaceAt(value: unknown, [key, ...rest]: Path, by: unknown): unknown {
-  if (key === undefined) return by;
-  if (Array.isArray(value)) {
-    return (value as unknown[]).map((item, i) =>
-      String(i) === String(key) ? replaceAt(item, rest, by) : item,
-    );
-  }
-  const record = value as Record<string, unknown>;
-  return { ...record, [key]: replaceAt(record[key], rest, by) };
-}
 
 const odd = fc.oneof(
   fc.constantFrom<unknown>(

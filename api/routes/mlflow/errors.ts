@@ -32,5 +32,8 @@ export function mlflowErrorBody(error: AppError): {
   readonly body: { readonly error_code: string; readonly message: string };
 } {
   const [code, status] = MLFLOW[error.code] ?? ['INTERNAL_ERROR', 500];
-  return { status, body: { error_code: code, message: error.message } };
+  // MLflow's answers have no field for advice, and these failures are not in the request
+  const { fault, advice } = error.row;
+  const message = fault === 'operator' ? `${error.message} ${advice}` : error.message;
+  return { status, body: { error_code: code, message } };
 }

@@ -1,6 +1,7 @@
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { AppError } from '../../../errors/app-error';
 import type { RoutePermission } from '../../app';
+import { acceptText } from '../../json-body';
 
 /** How a field travels (proto2 JSON as MLflow's Python, Java and R clients really send it). */
 export type FieldType =
@@ -145,8 +146,15 @@ function readBoolean(raw: unknown, name: string): boolean {
   throw wrong(name, raw, 'true or false');
 }
 function wrong(name: string, raw: unknown, expected: string): AppError {
-  const shown = JSON.stringify(raw).slice(0, 100);
+  const shown = show(raw).slice(0, 100);
   return invalid(`Invalid value ${shown} for parameter '${name}' supplied: must be ${expected}.`);
+}
+function show(raw: unknown): string {
+  try {
+    return JSON.stringify(raw);
+  } catch {
+    return Array.isArray(raw) ? '[…]' : '{…}'; // nested deeper than the stack
+  }
 }
 function invalid(text: string): AppError {
   const more = 'See the API docs for more information about request parameters.';
@@ -193,10 +201,7 @@ export function mountMlflow<const T extends FieldTable>(
   const methods = typeof route.method === 'string' ? [route.method] : [...route.method];
   void app.register((scope, _options, done) => {
     // the rules for bodies are MLflow's: an empty one is {}, and DELETE and PATCH need no type
-    scope.removeAllContentTypeParsers();
-    scope.addContentTypeParser('*', { parseAs: 'string' }, (_request, body, parsed) => {
-      parsed(null, body);
-    });
+    acceptText(scope);
     for (const prefix of PREFIXES) {
       scope.route({
         method: methods,

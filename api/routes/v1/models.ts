@@ -16,7 +16,7 @@ import { principalOf } from '../../app';
 
 export type ModelsDeps = RegistryDeps & { readonly changeAlias: SubmitAliasChange };
 
-const ListModels = z.object({
+const ListModels = z.strictObject({
   after: z.string().max(256).optional(), // the last name of the page before
   limit: z.coerce.number().int().min(1).max(1000).default(100),
 });

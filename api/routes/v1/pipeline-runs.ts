@@ -21,6 +21,8 @@ const TransitionsQuery = z.strictObject({
   after: z.coerce.number().int().min(0).default(0),
   limit: z.coerce.number().int().min(1).max(TRANSITIONS_MAX).default(TRANSITIONS_MAX),
 });
+/** A cancel says nothing more; no body at all is fine. */
+const CancelPipelineRun = z.strictObject({}).optional();
 const read = { config: { permission: 'pipelines:read' } } as const;
 const write = { config: { permission: 'pipelines:write' } } as const;
 
@@ -33,6 +35,7 @@ export function registerPipelineRuns(app: FastifyInstance, deps: runs.PipelineRu
   });
   app.post('/api/v1/pipeline-runs/:id/cancel', write, (request) => {
     const { projectId } = principalOf(request);
+    CancelPipelineRun.parse(request.body);
     return runs.cancelPipelineRun(deps, { projectId, id: ById.parse(request.params).id });
   });
   registerReads(app, deps);
