@@ -20,6 +20,7 @@ const { values } = parseArgs({
 });
 const CLIENTS = 8;
 const KEYS = 10;
+const WARM_UP_S = 2;
 const SEARCHES = 30;
 const PAGE = 100;
 const times = Number(values.times);
@@ -49,14 +50,14 @@ interface Written {
   readonly acksMs: readonly number[];
 }
 
-/** Writes for the window, then counts what is there. */
-async function write(server: Server, batch: number): Promise<Written> {
+/** Writes for so long, then counts what is there. */
+async function write(server: Server, batch: number, forS: number): Promise<Written> {
   const runIds = await Promise.all(Array.from({ length: CLIENTS }, () => createRun(server)));
   const acksMs: number[] = [];
   const start = performance.now();
   await Promise.all(
     runIds.map(async (run_id) => {
-      for (let n = 0; seconds(start) < Number(values.seconds); n++) {
+      for (let n = 0; seconds(start) < forS; n++) {
         const metrics = Array.from({ length: batch }, (_, i) => ({
           key: `metric-${i % KEYS}`,
           value: Math.random(),
@@ -126,8 +127,11 @@ async function search(server: Server, experimentId: string): Promise<number> {
 /** One scenario on every server by turns; with two servers also the ratio of each turn. */
 async function compareWrites(servers: readonly Server[], batch: number): Promise<Figure[]> {
   const written = servers.map((): Written[] => []);
+  for (const server of servers) await write(server, batch, WARM_UP_S);
   for (let i = 0; i < times; i++) {
-    for (const [at, server] of servers.entries()) written[at]?.push(await write(server, batch));
+    for (const [at, server] of servers.entries()) {
+      written[at]?.push(await write(server, batch, Number(values.seconds)));
+    }
   }
   const what = batch === 1 ? 'log-metric' : `log-batch of ${batch}`;
   const rates = written.map((windows) => windows.map((w) => w.pointsPerSecond));
