@@ -26,13 +26,14 @@ print(sys.version.split()[0], found.get("mlflow") or found.get("mlflow-skinny") 
 
 /** What 'anneal dev' and steps need of this machine; nothing has to run. */
 export async function checkMachine(dataDir: string): Promise<Check[]> {
+  const folder = checkFolder(dataDir);
   const programs = [checkTemporal(), checkPostgres(), checkClickHouse(), checkPython()];
   return [
     checkNode(process.versions.node),
     ...(await Promise.all(programs)),
-    checkFolder(dataDir),
+    folder,
     checkDisk(dataDir),
-    checkLock(dataDir),
+    ...(folder.state === 'ok' ? [checkLock(dataDir)] : []),
   ];
 }
 

@@ -23,8 +23,8 @@ interface GlobalOptions {
   readonly output: OutputFormat;
 }
 
-/** A restart of the api takes less; a person who waits longer wants to know why. */
-const PATIENCE_MS = 3_000;
+/** A short restart of the api is bridged; a person who waits longer wants to know why. */
+const PATIENCE_MS = 2_000;
 
 /** Builds the context from a command's options; a flag wins over the environment. */
 export function contextOf(command: Command): CliContext {

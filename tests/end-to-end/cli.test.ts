@@ -1,0 +1,296 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Check } from '../../cli/checks';
+import { freePort } from '../../dev/ports';
+import { jsonLines, runCli, startCli, type Ended, type Running } from '../support/cli';
+import { PIPELINES } from '../support/cli-pipelines';
+import { buildOnce, eventually, startDev, type DevProcess } from '../support/dev-stack';
+
+const EXAMPLES = join(__dirname, '..', '..', 'examples');
+/** More than two pages of the api, and more than a pipe holds. */
+const MANY_LINES = 2_500;
+type Diagnosis = Readonly<{ ok: boolean; checks: readonly Check[] }>;
+
+let folder: string;
+let dev: DevProcess;
+let api: string;
+let pids: Readonly<Record<string, number>>;
+
+jest.setTimeout(120_000);
+beforeAll(async () => {
+  buildOnce();
+  folder = mkdtempSync(join(tmpdir(), 'anneal-e2e-cli-'));
+  for (const [name, text] of Object.entries(PIPELINES)) writeFileSync(join(folder, name), text);
+  dev = startDev(['--ephemeral', '--port', '0']);
+  ({ api, pids } = await dev.ready);
+});
+afterAll(async () => {
+  dev.child.kill('SIGTERM');
+  await dev.ended;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function anneal(...args: string[]): Promise<Ended> {
+  return runCli(args, { cwd: folder, env: { ANNEAL_API: api } });
+}
+function startAnneal(...args: string[]): Running {
+  return startCli(args, { cwd: folder, env: { ANNEAL_API: api } });
+}
+/** Starts a run and returns its id: the only thing on stdout. */
+async function startRun(...args: string[]): Promise<string> {
+  const { stdout, stderr, code } = await anneal('run', 'start', ...args);
+  expect({ code, stderr }).toMatchObject({ code: 0 });
+  expect(stdout).toMatch(/^\S+\n$/);
+  expect(stderr).toContain(`anneal run logs ${stdout.trim()} --follow`);
+  return stdout.trim();
+}
+async function read<T = unknown>(...args: string[]): Promise<T> {
+  const { stdout, stderr, code } = await anneal(...args, '-o', 'json');
+  expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+  return JSON.parse(stdout) as T;
+}
+
+describe('anneal run', () => {
+  it('starts a pipeline, follows it, shows it and lists it', async () => {
+    expect(await read('run', 'ls', '--pipeline', 'hello')).toEqual([]); // no note instead
+    const id = await startRun('hello.yaml', '-p', 'who=5', '-p', 'n=2', '-p', 'must=a=b');
+    const followed = await anneal('run', 'logs', id, '--follow');
+    expect(followed).toMatchObject({ code: 0, stdout: 'hello#1 | hello 5 2 a=b\n' });
+    expect(followed.stderr).toContain(`Run ${id} succeeded`);
+    const shown = await read('run', 'show', id);
+    expect(shown).toMatchObject({
+      id,
+      status: 'succeeded',
+      params: { who: '5', n: 2, rate: 0.5, must: 'a=b' },
+      steps: [{ key: 'hello', status: 'succeeded' }],
+    });
+    expect(await read('run', 'ls', '--status', 'succeeded')).toMatchObject([{ id }]);
+    const { stdout } = await anneal('run', 'ls');
+    expect(stdout).toMatch(new RegExp(`^ID .*\\n${id}  hello +succeeded`, 'm'));
+  });
+
+  it('follows as one JSON object per line, each step ending behind its lines', async () => {
+    const args = ['run', 'start', 'hello.yaml', '-p', 'must=x', '--follow', '-o', 'json'];
+    const { code, stdout, stderr } = await anneal(...args);
+    expect({ code, stderr }).toEqual({ code: 0, stderr: '' });
+    const lines = jsonLines(stdout);
+    expect(lines.map(({ type, state, text, status }) => state ?? text ?? type ?? status)).toEqual([
+      ...['run', 'ready', 'started', 'hello world 1 x', 'succeeded', 'run'],
+    ]);
+    expect(lines.at(-1)).toMatchObject({ status: 'succeeded', id: lines[0]?.['id'] });
+  });
+
+  it('starts one run for one run key', async () => {
+    const args = ['hello.yaml', '-p', 'must=x', '--run-key', 'once'];
+    expect(await startRun(...args)).toBe(await startRun(...args));
+  });
+
+  it('tells of a failed step: its last lines, and how to see the others', async () => {
+    const { code, stderr, stdout } = await anneal('run', 'start', 'broken.yaml', '--follow');
+    expect(code).toBe(5);
+    expect(stdout).toContain('broken#1 | line 20\n');
+    const [, end = ''] = stderr.split('Step broken failed. Its last lines:\n');
+    expect(end).toMatch(/^ {2}line 13\n(.*\n)+ {2}line 20\n {2}the disk is on fire\n/);
+    const [, id = '', step = ''] = /anneal run logs (\S+) --step '(\S+)'/.exec(end) ?? [];
+    expect((await anneal('run', 'logs', id, '--step', step)).stdout).toContain('| line 1\n');
+    const asJson = await anneal('run', 'logs', id, '--follow', '-o', 'json');
+    expect(asJson).toMatchObject({ code: 5, stderr: '' });
+    const { stderr: hint } = await anneal('run', 'show', id);
+    expect(hint).toContain(`anneal run logs ${id} --step 'broken'`);
+  });
+
+  it('names a script that is not there', async () => {
+    const { code, stderr } = await anneal('run', 'start', 'script.yaml', '--follow');
+    expect(code).toBe(5);
+    expect(stderr).toContain('missing.py');
+    expect(stderr).toContain('No such file or directory');
+  });
+
+  it('prints every line of a long log in order, and stops without noise when nobody reads', async () => {
+    const id = await startRun('many.yaml', '-p', `count=${MANY_LINES}`);
+    const all = await anneal('run', 'logs', id, '--follow');
+    const expected = Array.from({ length: MANY_LINES }, (_, i) => `count#1 | ${i + 1}`);
+    expect(all.stdout.trimEnd().split('\n')).toEqual(expected);
+    const cut = startAnneal('run', 'logs', id, '-o', 'json');
+    cut.child.stdout?.destroy(); // as `| head` does
+    expect(await cut.ended).toMatchObject({ code: 0, stderr: '' });
+  });
+
+  it('leaves the run going at Ctrl-C, says how to come back, and cancels it when asked', async () => {
+    const id = await startRun('ticks.yaml', '-p', 'count=600', '-p', 'pause=0.1');
+    const following = startAnneal('run', 'logs', id, '--follow');
+    await eventually('a line came', () => following.stdout().includes('tick#1 | 2\n'));
+    following.child.kill('SIGINT');
+    const { code, stderr } = await following.ended;
+    expect(code).toBe(130);
+    expect(stderr).toContain(`anneal run logs ${id} --follow\n`);
+    expect(stderr).toContain(`anneal run cancel ${id}\n`);
+    expect(await read('run', 'show', id)).toMatchObject({ status: 'running' });
+    expect(await read('run', 'cancel', id)).toMatchObject({ id });
+    const followed = await anneal('run', 'logs', id, '--follow');
+    expect(followed.code).toBe(6);
+    expect(followed.stderr).toContain(`Run ${id} cancelled`);
+    const again = await anneal('run', 'cancel', id);
+    expect(again.code).toBe(7);
+    expect(again.stderr).toContain('(INVALID_STATE)');
+  });
+
+  it('goes on following when the api was killed, without a line lost or twice', async () => {
+    const args = ['ticks.yaml', '-p', 'count=40', '-p', 'pause=0.1'];
+    const following = startAnneal('run', 'start', ...args, '--follow');
+    await eventually('a line came', () => following.stdout().includes('tick#1 | 5\n'));
+    process.kill(pids['api'] ?? 0, 'SIGKILL');
+    const { code, stdout } = await following.ended;
+    expect(code).toBe(0);
+    const expected = Array.from({ length: 40 }, (_, i) => `tick#1 | ${i + 1}`);
+    expect(stdout.trimEnd().split('\n')).toEqual(expected);
+  });
+});
+
+describe('wrong words', () => {
+  const start = ['run', 'start'];
+  it.each([
+    ['an unknown command', ['run', 'strat'], 2, 'Did you mean start?'],
+    ['no command', ['run'], 2, 'Usage: anneal run'],
+    ['an unknown flag', ['run', 'ls', '--nope'], 2, "unknown option '--nope'"],
+    ['a port', ['dev', '--port', 'x'], 2, 'a whole number from 0 to 65535'],
+    ['an address', ['run', 'ls', '--api', 'nowhere'], 2, "'nowhere' is not the address of an api"],
+    ['an unknown run', ['run', 'show', 'nope'], 3, "No pipeline run 'nope' was found."],
+    ['logs of none', ['run', 'logs', 'nope', '--follow'], 3, "No pipeline run 'nope' was found."],
+    ['an unknown model', ['model', 'show', 'nope'], 3, "No registered model 'nope' was found."],
+    ['a bad token', ['run', 'ls', '--token', 'x'], 4, '(UNAUTHENTICATED)'],
+    ['no file', [...start, 'no.yaml'], 3, "No pipeline file 'no.yaml' can be read."],
+    ['no folder', [...start, 'hello.yaml', '-p', 'must=x', '--code', 'no'], 2, 'is no folder'],
+    ['bad YAML', [...start, 'syntax.yaml'], 2, 'syntax.yaml:4:16: '],
+    ['a cycle', [...start, 'cycle.yaml'], 2, 'circle: a → b → a'],
+    ['no such input', [...start, 'input.yaml'], 2, 'input.yaml:4:31: steps.a.inputs.x: '],
+    ['bad TypeScript', [...start, 'code.ts'], 2, 'code.ts:3:1'],
+    ['no pipeline', [...start, 'none.ts'], 2, 'must have a pipeline as its default export'],
+    ['a missing parameter', [...start, 'hello.yaml'], 2, 'params.must: has no default'],
+    ['a type', [...start, 'hello.yaml', '-p', 'n=x'], 2, 'params.n: must be a number, not "x"'],
+    ['a bound', [...start, 'hello.yaml', '-p', 'rate=2'], 2, 'params.rate: must be at most 1'],
+    ['a typing error', [...start, 'hello.yaml', '-p', 'mist=1'], 2, "Did you mean 'must'?"],
+  ])('are told: %s', async (...[, args, code, text]) => {
+    const ended = await anneal(...args);
+    expect(ended).toMatchObject({ code, stdout: '' });
+    expect(ended.stderr).toContain(text);
+    expect(ended.stderr).not.toMatch(/^ +at /m); // no stack
+  });
+
+  it('are one problem+json object for programs', async () => {
+    const usage = await anneal('run', 'ls', '--limit', '0', '-o', 'json');
+    expect(usage).toMatchObject({ code: 2, stdout: '' });
+    expect(JSON.parse(usage.stderr)).toMatchObject({ code: 'INVALID_ARGUMENT', status: 400 });
+    const plan = await anneal('run', 'start', 'input.yaml', '-o', 'json');
+    expect(plan).toMatchObject({ code: 2, stdout: '' });
+    expect(JSON.parse(plan.stderr)).toMatchObject({
+      type: 'urn:anneal:error:INVALID_PLAN',
+      errors: [{ file: 'input.yaml', line: 4, column: 31, path: 'steps.a.inputs.x' }],
+    });
+  });
+
+  it('are told: a step that the run has not', async () => {
+    const id = await startRun('hello.yaml', '-p', 'must=x');
+    await anneal('run', 'logs', id, '--follow');
+    const { code, stderr } = await anneal('run', 'logs', id, '--step', 'helo');
+    expect(code).toBe(3);
+    expect(stderr).toContain("Did you mean 'hello'?");
+  });
+});
+
+describe('a server that does not answer', () => {
+  it('is named, with what to do', async () => {
+    const away = `http://127.0.0.1:${await freePort()}`;
+    const [ls, start] = await Promise.all([
+      anneal('run', 'ls', '--api', away),
+      anneal('run', 'start', 'hello.yaml', '-p', 'must=x', '--api', away),
+    ]);
+    for (const { code, stdout, stderr } of [ls, start]) {
+      expect({ code, stdout }).toEqual({ code: 8, stdout: '' });
+      expect(stderr).toContain(`Nothing answers at ${away}. Is 'anneal dev' or the api running?`);
+    }
+  });
+
+  it('is Temporal: nothing is started, doctor finds it, and reading goes on', async () => {
+    const temporal = pids['temporal'] ?? 0;
+    process.kill(temporal, 'SIGSTOP');
+    try {
+      const [started, doctor, listed] = await Promise.all([
+        anneal('run', 'start', 'hello.yaml', '-p', 'must=x'),
+        anneal('doctor', '-o', 'json'),
+        anneal('run', 'ls'),
+      ]);
+      expect(started).toMatchObject({ code: 8, stdout: '' });
+      expect(started.stderr).toContain('(TEMPORAL_UNAVAILABLE)');
+      expect(doctor.code).toBe(1);
+      const { ok, checks } = JSON.parse(doctor.stdout) as Diagnosis;
+      expect(ok).toBe(false);
+      const bad = checks.filter(({ state }) => state === 'fail');
+      expect(bad).toMatchObject([{ name: 'temporal' }]);
+      expect(bad[0]?.advice).toContain('TEMPORAL_ADDRESS');
+      expect(listed.code).toBe(0);
+    } finally {
+      process.kill(temporal, 'SIGCONT');
+    }
+  });
+});
+
+describe('anneal model, doctor and token', () => {
+  it('show what a pipeline registered', async () => {
+    expect(await read('model', 'ls')).toEqual([]);
+    const file = join(EXAMPLES, '01-digits', 'pipeline.ts');
+    const params = ['-p', 'epochs=2', '-p', 'lrs=[0.1]', '-p', 'min_accuracy=0'];
+    const { code } = await anneal('run', 'start', file, ...params, '--follow');
+    expect(code).toBe(0);
+    const [ls, show, asTable, shown] = await Promise.all([
+      read('model', 'ls'),
+      read('model', 'show', 'digits'),
+      anneal('model', 'ls'),
+      anneal('model', 'show', 'digits'),
+    ]);
+    const aliases = [{ alias: 'champion', version: 1 }];
+    expect(ls).toMatchObject([{ name: 'digits', newestVersion: 1, aliases }]);
+    expect(show).toMatchObject({ versions: [{ version: 1 }] });
+    expect(asTable.stdout).toMatch(/^digits +1 +champion=1 /m);
+    expect(shown.stdout).toMatch(/^1 +champion .* anneal:/m);
+  });
+
+  it('check the machine and the stack', async () => {
+    const { ok, checks } = await read<Diagnosis>('doctor');
+    expect(ok).toBe(true);
+    const names = checks.map(({ name }) => name);
+    const parts = ['postgres', 'clickhouse', 'objects', 'temporal'];
+    expect(names).toEqual(expect.arrayContaining(['node', 'disk', 'api', 'access', ...parts]));
+  });
+
+  it('check the machine alone where nothing runs', async () => {
+    const env = { ANNEAL_PORT: String(await freePort()) };
+    writeFileSync(join(folder, 'file'), '');
+    const [idle, blocked, bare] = await Promise.all([
+      runCli(['doctor'], { cwd: folder, env }),
+      runCli(['doctor', '--data', 'file'], { cwd: folder, env }),
+      runCli(['doctor'], { cwd: folder, env: { ...env, PATH: '', HOME: folder } }),
+    ]);
+    expect([idle.code, blocked.code, bare.code]).toEqual([0, 1, 1]);
+    expect(idle.stdout).toMatch(/^warn +api +nothing answers at .* anneal dev$/m);
+    expect(blocked.stdout).toMatch(/^fail +data folder /m);
+    expect(bare.stdout).toMatch(
+      /^fail +temporal program .*npm run setup, or set TEMPORAL_ADDRESS$/m,
+    );
+  });
+
+  it('make a token', async () => {
+    const { token } = await read<{ token: string }>('token', 'user');
+    expect(token).toMatch(/^anl_user_/);
+    const plain = await anneal('token', 'node');
+    expect(plain.stdout).toMatch(/^anl_node_\S+\n$/);
+    expect(plain.stderr).toContain('ANNEAL_NODE_TOKEN');
+  });
+
+  it('give help on stdout', async () => {
+    const help = await anneal('--help');
+    expect(help).toMatchObject({ code: 0, stderr: '' });
+    expect(help.stdout).toContain('Exit codes: 0 ok');
+  });
+});
