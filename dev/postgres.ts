@@ -107,9 +107,8 @@ export async function preparePostgres(options: PostgresOptions): Promise<Prepare
       const [file = '', ...args] = [...runner.prefix, ...command];
       // in a group of its own: a Ctrl-C in the terminal is for us, not for the database
       const stdio = ['ignore', log, log] as const;
-      const env = pickEnvironment(ENVIRONMENT);
-      const options = { env, stdio: [...stdio], detached: true, ...runner.identity };
-      const child = spawn(file, args, options);
+      const own = { stdio: [...stdio], detached: true, env: pickEnvironment(ENVIRONMENT) };
+      const child = spawn(file, args, { ...own, ...runner.identity });
       return child.on('error', () => undefined); // a program that cannot start has no pid
     },
     ready: async (signal) => {
