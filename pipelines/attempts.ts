@@ -3,6 +3,7 @@ import { found } from '../errors/app-error';
 import type {
   AttemptTicket,
   BeginAttempt,
+  Download,
   FailAttempt,
   FindOlderCheckpoint,
   ReportProgress,
@@ -79,7 +80,7 @@ export async function beginAttempt(
     with: rendered.with as AttemptTicket['with'],
     params: rendered.run.params,
     item: (step.item ?? null) as AttemptTicket['item'],
-    inputs: await downloadInputs(deps, projectId, rendered.inputs),
+    inputs: await downloadInputs(deps, projectId, rendered),
     code: await signCode(deps, projectId, rendered.run.codeDigest),
     resume: await signCheckpoint(deps, projectId, checkpoint),
     seed: seedOf(key),
@@ -108,15 +109,36 @@ function committedTicket({ run }: RenderedStep, step: StoredStep): AttemptTicket
 async function downloadInputs(
   deps: AttemptDeps,
   projectId: string,
-  inputs: Readonly<Record<string, unknown>>,
+  { inputs, positions }: Pick<RenderedStep, 'inputs' | 'positions'>,
 ): Promise<AttemptTicket['inputs']> {
+  const sign = (artifactId: string): Promise<Download> =>
+    signDownloads(deps, { projectId, artifactId });
   const resolved: AttemptTicket['inputs'] = {};
-  for (const [name, value] of Object.entries(inputs)) {
-    resolved[name] = isArtifactRef(value)
-      ? { download: await signDownloads(deps, { projectId, artifactId: value.artifact }) }
-      : { value: value as z.infer<ReturnType<typeof z.json>> };
+  for (const [name, given] of Object.entries(inputs)) {
+    if (isArtifactRef(given)) {
+      resolved[name] = { download: await sign(given.artifact) };
+      continue;
+    }
+    const at = positions[name];
+    const value = at === undefined ? given : withPositions(given as object[], at);
+    const ids = [...new Set(artifactsIn(value))];
+    const isFile = at !== undefined || ids.length > 0;
+    const downloads = isFile ? { downloads: await Promise.all(ids.map(sign)) } : {};
+    resolved[name] = { value: value as z.infer<ReturnType<typeof z.json>>, ...downloads };
   }
   return resolved;
+}
+
+/** The outputs of a foreach step, each entry with `index`, unless an output has that name. */
+function withPositions(list: readonly object[], positions: readonly number[]): object[] {
+  return list.map((entry, i) => ({ index: positions[i], ...entry }));
+}
+
+/** The ids of all artifacts inside a value. */
+function artifactsIn(value: unknown): string[] {
+  if (isArtifactRef(value)) return [value.artifact];
+  if (value === null || typeof value !== 'object') return [];
+  return Object.values(value).flatMap(artifactsIn);
 }
 
 async function signCode(

@@ -5,7 +5,7 @@ import { resolveInputs, scopeFor } from '../dag/scope';
 import { renderArgv, renderText, renderValue } from '../dag/template';
 import { AppError, found } from '../errors/app-error';
 import type { PipelineRun } from '../schemas/pipeline-runs';
-import type { StepSpec } from '../schemas/plan';
+import type { Graph, Outputs, StepSpec } from '../schemas/plan';
 import { findPlan } from '../storage/postgres/plans';
 import { findOutputs } from '../storage/postgres/steps';
 import type { StepKey, StoredStep } from '../storage/postgres/steps';
@@ -16,6 +16,8 @@ import type { PipelineRunDeps } from './pipeline-runs';
 export interface RenderedStep {
   readonly run: PipelineRun;
   readonly inputs: Readonly<Record<string, unknown>>;
+  /** For inputs that are all the outputs of a foreach step: the position of each entry's item. */
+  readonly positions: Readonly<Record<string, readonly number[]>>;
   readonly with: Readonly<Record<string, unknown>>;
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
@@ -35,9 +37,12 @@ export async function renderStep(
     run.planId,
   );
   const outputs = await findOutputs(deps.postgres, { projectId, runId });
-  const scope = scopeFor(expandGraph(plan, run.params), { item: step.item }, outputs);
+  const graph = expandGraph(plan, run.params);
+  const scope = scopeFor(graph, { item: step.item }, outputs);
   try {
-    return { run, ...render(step.spec, scope) };
+    const rendered = render(step.spec, scope);
+    const positions = positionsIn(rendered.inputs, listsOf({ graph, scope, outputs }));
+    return { run, ...rendered, positions };
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error;
     throw new AppError('INVALID_ARGUMENT', `An expression cannot be worked out: ${error.message}.`);
@@ -47,7 +52,7 @@ export async function renderStep(
 function render(
   spec: StepSpec,
   scope: Readonly<Record<string, unknown>>,
-): Omit<RenderedStep, 'run'> {
+): Omit<RenderedStep, 'run' | 'positions'> {
   const inputs = resolveInputs(spec, scope);
   // the path of an input is known on the node only: it is left as a variable of the environment
   const paths = mapValues(inputs, (_, name) => ({ path: `{{anneal-input:${name}}}` }));
@@ -58,6 +63,38 @@ function render(
     argv: renderArgv(spec.argv ?? [], inside),
     env: mapValues(spec.env ?? {}, (text) => renderText(text, inside)),
   };
+}
+
+/** The lists of foreach steps in a scope → the positions of the items in each; the skipped are left out. */
+function listsOf(of: {
+  readonly graph: Graph;
+  readonly scope: ReturnType<typeof scopeFor>;
+  readonly outputs: Readonly<Record<string, Outputs | undefined>>;
+}): Map<unknown, number[]> {
+  const steps = of.scope['steps'] as Readonly<Record<string, { readonly outputs: unknown }>>;
+  const seen = new Map<string, number>();
+  const lists = new Map<unknown, number[]>();
+  for (const { key, step, group } of of.graph.nodes) {
+    if (group === undefined) continue;
+    const position = seen.get(step) ?? 0;
+    seen.set(step, position + 1);
+    const list = steps[step]?.outputs;
+    const positions = lists.get(list) ?? [];
+    if (of.outputs[key] !== undefined) positions.push(position);
+    lists.set(list, positions);
+  }
+  return lists;
+}
+
+function positionsIn(
+  inputs: RenderedStep['inputs'],
+  lists: ReadonlyMap<unknown, readonly number[]>,
+): RenderedStep['positions'] {
+  const found = Object.entries(inputs).flatMap(([name, value]) => {
+    const positions = lists.get(value);
+    return positions === undefined ? [] : [[name, positions] as const];
+  });
+  return Object.fromEntries(found);
 }
 
 function mapValues<V, R>(

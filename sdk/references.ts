@@ -92,7 +92,7 @@ type ItemOutputs<O> = {
 
 /** The outputs of a foreach step: one entry per item, in the order of the list. */
 export class ItemsReference<T, O extends OutputReferences> extends Reference<
-  (ItemOutputs<O> & { item: Record<string, T> })[]
+  (ItemOutputs<O> & { index: number; item: Record<string, T> })[]
 > {
   /** The outputs of one item; only their names and kinds count. */
   readonly outputs: O;

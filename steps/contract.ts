@@ -12,8 +12,10 @@ export interface Workplace {
   readonly paramsFile: string;
   readonly statusFile: string;
   readonly resumeFrom: string | undefined;
-  /** Input name → path (an artifact) or text (a value). */
+  /** Input name → path (an artifact, a list of them) or text (a value). */
   readonly inputs: Readonly<Record<string, string>>;
+  /** The same for a function step: a path (an artifact) or JSON, with paths in place of artifacts. */
+  readonly values: Readonly<Record<string, unknown>>;
 }
 
 /** What a step sees of the worker's own environment: never a token of ours. */

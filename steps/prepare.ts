@@ -1,6 +1,7 @@
 import { mkdir, rm, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { AttemptTicket } from '../schemas/attempts';
+import { isArtifactRef } from '../dag/scope';
+import type { AttemptTicket, Download } from '../schemas/attempts';
 import { placesBelow } from './contract';
 import type { Workplace } from './contract';
 import { copyCode, fetchArtifact, fetchCode, isUnusable } from './downloads';
@@ -28,22 +29,55 @@ export async function prepareWorkplace(preparation: Preparation): Promise<Workpl
     await copyCode(await fetchCode(preparation, ticket.code, codeCache), cwd);
   }
   await writeFile(places.paramsFile, JSON.stringify(ticket.params));
-  const inputs = await fetchInputs(preparation);
-  return { ...places, root, cwd, inputs, resumeFrom: await fetchCheckpoint(preparation) };
+  const fetched = await fetchInputs(preparation);
+  return { ...places, root, cwd, ...fetched, resumeFrom: await fetchCheckpoint(preparation) };
 }
 
-async function fetchInputs(preparation: Preparation): Promise<Record<string, string>> {
+async function fetchInputs(
+  preparation: Preparation,
+): Promise<Pick<Workplace, 'inputs' | 'values'>> {
   const inputs: Record<string, string> = {};
+  const values: Record<string, unknown> = {};
   for (const [name, input] of Object.entries(preparation.ticket.inputs)) {
+    const folder = join(preparation.root, 'inputs', name);
     if ('download' in input) {
-      const folder = join(preparation.root, 'inputs', name);
       inputs[name] = await fetchArtifact(preparation, input.download, folder);
+      values[name] = inputs[name];
+    } else if (input.downloads !== undefined) {
+      values[name] = withPaths(input.value, await fetchAll(preparation, input.downloads, folder));
+      inputs[name] = join(folder, 'items.json');
+      await writeFile(inputs[name], JSON.stringify(values[name], null, 2));
     } else {
       const { value } = input;
       inputs[name] = typeof value === 'string' ? value : JSON.stringify(value);
+      values[name] = value;
     }
   }
-  return inputs;
+  return { inputs, values };
+}
+
+/** Artifacts by id, each in a folder of its own; answers where each is. */
+async function fetchAll(
+  preparation: Preparation,
+  downloads: readonly Download[],
+  folder: string,
+): Promise<Map<string, string>> {
+  await mkdir(folder, { recursive: true });
+  const paths = new Map<string, string>();
+  for (const download of downloads) {
+    const { artifactId } = download;
+    paths.set(artifactId, await fetchArtifact(preparation, download, join(folder, artifactId)));
+  }
+  return paths;
+}
+
+/** JSON with the path of each artifact in place of its reference. */
+function withPaths(value: unknown, paths: ReadonlyMap<string, string>): unknown {
+  if (isArtifactRef(value)) return paths.get(value.artifact);
+  if (Array.isArray(value)) return value.map((entry) => withPaths(entry, paths));
+  if (value === null || typeof value !== 'object') return value;
+  const entries = Object.entries(value).map(([key, inner]) => [key, withPaths(inner, paths)]);
+  return Object.fromEntries(entries);
 }
 
 /**

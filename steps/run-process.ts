@@ -148,11 +148,8 @@ function commandOf({ node, ticket, place }: Running): string[] {
 
 /** What the runner of a function step reads: settings, item and inputs under one roof. */
 async function writeStepFile({ ticket, place }: Running): Promise<void> {
-  const values = Object.entries(ticket.inputs).map(
-    ([name, input]) => [name, 'value' in input ? input.value : place.inputs[name]] as const,
-  );
   const step = {
-    input: { ...ticket.with, ...Object.fromEntries(values) },
+    input: { ...ticket.with, ...place.values },
     outputs: ticket.spec.outputs ?? {},
   };
   await writeFile(join(place.root, 'step.json'), JSON.stringify(step));
