@@ -11,4 +11,6 @@ WORKDIR /app
 COPY --from=build /app/package.json ./
 COPY --from=build /app/node_modules ./node_modules
 COPY --from=build /app/dist ./dist
+# the api's syncs, hashes and files share these threads, and node's four make them queue
+ENV UV_THREADPOOL_SIZE=8
 USER node

@@ -1,9 +1,19 @@
 import { z } from 'zod';
 import { AppError } from '../errors/app-error';
+import { readSecrets } from './secrets';
 
 const Port = z.coerce.number().int().min(0).max(65_535);
 
-/** Every setting of every process; environment variables only, read once. */
+/** `uid` or `uid:gid`; numbers, since a name may mean another user in another container. */
+const User = z
+  .string()
+  .regex(/^\d{1,9}(:\d{1,9})?$/, 'must be numbers: uid or uid:gid')
+  .transform((text) => {
+    const [uid = 0, gid = uid] = text.split(':').map(Number);
+    return { uid, gid };
+  });
+
+/** Every setting of every process, read once; config/secrets.ts says how else secrets may come. */
 export const Config = z.object({
   ANNEAL_HOST: z.string().default('127.0.0.1'),
   ANNEAL_PORT: Port.default(7400),
@@ -20,7 +30,11 @@ export const Config = z.object({
   ANNEAL_SIGNING_KEY: z.string().min(32).optional(),
   ANNEAL_NODE: z.string().max(200).optional(),
   ANNEAL_POOLS: z.string().default('cpu'),
+  /** Whom steps run as, for a worker that may change its user (root); its own user if unset. */
+  ANNEAL_STEP_USER: User.optional(),
   ANNEAL_SLOTS: z.coerce.number().int().min(1).max(256).default(4),
+  /** `stdin`: the secrets come as one JSON object, so that no environment holds them. */
+  ANNEAL_SECRETS: z.enum(['environment', 'stdin']).default('environment'),
   ANNEAL_DURABILITY: z.enum(['fsync', 'interval', 'memory']).default('fsync'),
   ANNEAL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   DATABASE_URL: z.string().optional(),
@@ -55,10 +69,13 @@ export function parseConfig(environment: Record<string, string | undefined>): Co
 let loaded: Config | undefined;
 /** The configuration of this process, read at the first call and then frozen. */
 export function loadConfig(): Config {
-  loaded ??= parseConfig(process.env);
+  loaded ??= parseConfig(environment());
   return loaded;
 }
-/** The environment of this process, for handing a chosen part of it to a child. */
+
+let secrets: Readonly<Record<string, string | undefined>> | undefined;
+/** The settings of this process with its secrets, for handing a chosen part of them to a child. */
 export function environment(): Readonly<Record<string, string | undefined>> {
-  return process.env;
+  secrets ??= readSecrets(process.env); // stdin can be read once
+  return { ...process.env, ...secrets };
 }

@@ -3,6 +3,7 @@ import type { ChildProcess } from 'node:child_process';
 import { closeSync, existsSync, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { environment } from '../config/config';
+import { splitSecrets } from '../config/secrets';
 
 const PROBE_MS = 50;
 const PROBE_TIMEOUT_MS = 2_000;
@@ -18,13 +19,22 @@ export interface Program {
 }
 
 /** Starts it in a process group of its own: a Ctrl-C in the terminal is for us, not for it. */
-export function spawnProgram({ command, env, log }: Program): ChildProcess {
+export function spawnProgram(program: Program): ChildProcess {
+  return start(program, 'ignore');
+}
+
+/** As spawnProgram, for a process of ours: its secrets go through a pipe, not the environment. */
+export function spawnOurs({ command, env, log }: Program): ChildProcess {
+  const { env: open, secrets } = splitSecrets(env);
+  const child = start({ command, env: { ...open, ANNEAL_SECRETS: 'stdin' }, log }, 'pipe');
+  child.stdin?.on('error', () => undefined); // it ended before it read them
+  child.stdin?.end(JSON.stringify(secrets));
+  return child;
+}
+
+function start({ command, env, log }: Program, stdin: 'ignore' | 'pipe'): ChildProcess {
   const [file = '', ...args] = command;
-  const child = spawn(file, args, {
-    env: { ...env },
-    detached: true,
-    stdio: ['ignore', 'pipe', log],
-  });
+  const child = spawn(file, args, { env: { ...env }, detached: true, stdio: [stdin, 'pipe', log] });
   child.stdout?.on('data', (chunk: Buffer) => writeSync(log, chunk));
   return child.on('error', () => undefined); // a program that cannot start has no pid
 }

@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { AppError } from '../errors/app-error';
 import type { ChildSpec } from './child';
 import { preparePostgres } from './postgres';
-import { answersAt, pickEnvironment, saysReady, spawnProgram } from './programs';
+import { answersAt, pickEnvironment, saysReady, spawnOurs, spawnProgram } from './programs';
 import type { DevSettings } from './settings';
 import { findTool } from './tools';
 
@@ -17,9 +17,18 @@ const EVERYONE = ['PATH', 'HOME', 'USER', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'NOD
 const OF_TEMPORAL = ['TEMPORAL_NAMESPACE', 'TEMPORAL_API_KEY'];
 const OF_STORES = ['CLICKHOUSE_URL', 'S3_BUCKET', 'S3_ENDPOINT', 'S3_REGION'];
 const OF_STORES_SECRET = ['S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY'];
-const OF_API = ['ANNEAL_DURABILITY', 'ANNEAL_LOG_LEVEL'];
+const OF_API = ['ANNEAL_DURABILITY', 'ANNEAL_LOG_LEVEL', 'UV_THREADPOOL_SIZE'];
+/** Of the api: syncs of the log, hashes and files share these threads, and four of them queue. */
+const THREADS = { UV_THREADPOOL_SIZE: '8' };
 /** The step worker runs other people's code: where it finds its tools, never database or bucket. */
-const OF_STEPS = ['ANNEAL_NODE', 'ANNEAL_POOLS', 'ANNEAL_SLOTS', 'ANNEAL_LOG_LEVEL', 'VIRTUAL_ENV'];
+const OF_STEPS = [
+  'ANNEAL_NODE',
+  'ANNEAL_POOLS',
+  'ANNEAL_SLOTS',
+  'ANNEAL_STEP_USER',
+  'ANNEAL_LOG_LEVEL',
+  'VIRTUAL_ENV',
+];
 const OF_STEP_TOOLS = [
   'LD_LIBRARY_PATH',
   'CUDA_VISIBLE_DEVICES',
@@ -139,6 +148,7 @@ function nodeSpecs(
           ...shared,
           ...stores,
           ...signing,
+          ...THREADS,
           ...pickEnvironment(OF_API),
           DATABASE_URL: database.url,
           TEMPORAL_UI_URL: temporalUi(settings) ?? '',
@@ -184,7 +194,7 @@ function nodeSpec(settings: DevSettings, name: PartName, program: NodeProgram): 
         throw new AppError('CONFIG_INVALID', `dist/${program.entry} is missing: npm run build`);
       }
       const command = [process.execPath, '--enable-source-maps', script];
-      return spawnProgram({ command, env: program.env(), log });
+      return spawnOurs({ command, env: program.env(), log });
     },
     ready: saysReady,
   };

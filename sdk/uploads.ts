@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { constants, createReadStream } from 'node:fs';
+import { open, readdir, stat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -19,15 +20,34 @@ export interface LocalFile {
 /** More do not make an upload faster, and each holds a connection. */
 const UPLOADS_AT_ONCE = 4;
 
-/** SHA-256 of a file, read as a stream. */
-export async function hashFile(file: string): Promise<string> {
+/**
+ * Opens a file for reading, one of the user `owner` only if that is given: a caller with more rights
+ * than whoever chose the path could be led elsewhere by a link. INVALID_ARGUMENT for any other file.
+ */
+export async function openOwned(file: string, owner?: number): Promise<FileHandle> {
+  // a pipe would wait for whoever writes into it
+  const handle = await open(file, constants.O_RDONLY | constants.O_NONBLOCK);
+  const info = await handle.stat();
+  const problem = !info.isFile()
+    ? 'is not a file'
+    : owner !== undefined && info.uid !== owner
+      ? `belongs to user ${info.uid}, not to ${owner} who runs the step: write a copy instead of a link`
+      : undefined;
+  if (problem === undefined) return handle;
+  await handle.close();
+  throw new AppError('INVALID_ARGUMENT', `${file} ${problem}.`);
+}
+
+/** SHA-256 of a file, read as a stream; `owner` as for openOwned. */
+export async function hashFile(file: string, owner?: number): Promise<string> {
   const hash = createHash('sha256');
-  await pipeline(createReadStream(file), hash);
+  const handle = await openOwned(file, owner);
+  await pipeline(handle.createReadStream(), hash);
   return hash.digest('hex');
 }
 
-/** The files of a folder, or the one file, each hashed; links are not followed. */
-export async function describeFiles(root: string): Promise<LocalFile[]> {
+/** The files of a folder, or the one file, each hashed; links are not followed. `owner` as above. */
+export async function describeFiles(root: string, owner?: number): Promise<LocalFile[]> {
   const info = await stat(root);
   const names = info.isDirectory() ? await filesBelow(root, '') : [''];
   const files: LocalFile[] = [];
@@ -35,7 +55,7 @@ export async function describeFiles(root: string): Promise<LocalFile[]> {
     const file = name === '' ? root : join(root, name);
     const { size } = await stat(file);
     const path = name === '' ? (root.split('/').at(-1) ?? root) : name;
-    files.push({ path, file, digest: await hashFile(file), sizeBytes: size });
+    files.push({ path, file, digest: await hashFile(file, owner), sizeBytes: size });
   }
   return files;
 }

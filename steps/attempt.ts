@@ -1,5 +1,6 @@
 import type { ExecuteStepResult } from '../schemas/attempts';
 import type { StepFailure, StopCause } from './failures';
+import type { StepUser } from './step-user';
 
 /** One node: where it is, whom it calls, where it may write. */
 export interface NodeContext {
@@ -9,6 +10,8 @@ export interface NodeContext {
   readonly folder: string;
   /** The compiled steps/runner.ts, which runs function steps. */
   readonly runner: string;
+  /** Whom steps run as, if not as the worker. */
+  readonly user?: StepUser | undefined;
 }
 /** How the activity that runs the step is told to stop, and says that it lives. */
 export interface StepSignals {

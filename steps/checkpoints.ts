@@ -28,6 +28,7 @@ interface Candidate {
 export class CheckpointWatcher {
   private readonly http: Http;
   private readonly folder: string;
+  private readonly owner: number | undefined; // of the files that are taken
   private readonly reports: CheckpointReports;
   private readonly done = new Map<string, string>();
   /** Of the newest one that is safe: what is older comes too late. */
@@ -36,9 +37,14 @@ export class CheckpointWatcher {
   private working: Promise<void> = Promise.resolve();
   private stopped = false;
 
-  constructor(http: Http, folder: string, reports: CheckpointReports) {
+  constructor(
+    http: Http,
+    { folder, owner }: { readonly folder: string; readonly owner: number | undefined },
+    reports: CheckpointReports,
+  ) {
     this.http = http;
     this.folder = folder;
+    this.owner = owner;
     this.reports = reports;
   }
 
@@ -95,7 +101,7 @@ export class CheckpointWatcher {
     }
     const newest = fresh.sort((a, b) => a.mtimeMs - b.mtimeMs).at(-1);
     if (newest === undefined) return;
-    const files = await describeFiles(join(this.folder, newest.name));
+    const files = await describeFiles(join(this.folder, newest.name), this.owner);
     if (files.length === 0) return; // a folder that has just been made
     const manifest = await uploadFiles(this.http, files);
     await this.http.post('/api/v1/attempts/self/checkpoints', { name: newest.name, manifest });

@@ -1,8 +1,11 @@
-import { readFile, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
+import { openOwned } from '../sdk/uploads';
 
 /** A JSON file that a step's process writes for us. */
 export interface ContractFile {
   readonly file: string;
+  /** The only user whose file is read; everyone's if undefined. */
+  readonly owner: number | undefined;
   /** How people know it: the variable of the contract. */
   readonly name: string;
   /** What it must hold, for whoever wrote something else. */
@@ -19,7 +22,7 @@ interface Problem {
 
 /** Reads the JSON object of a contract file; undefined if there is no file. Never throws for its contents. */
 export async function readContractFile(contract: ContractFile): Promise<ContractJson | undefined> {
-  const { file, bytesMax } = contract;
+  const { file, owner, bytesMax } = contract;
   const info = await stat(file).catch(() => undefined);
   if (info === undefined) return undefined;
   // opening a pipe would wait for whoever writes into it
@@ -27,7 +30,7 @@ export async function readContractFile(contract: ContractFile): Promise<Contract
   if (info.size > bytesMax) {
     return wrong(contract, `is larger than ${bytesMax / 1024} KiB; leave out what is not needed`);
   }
-  const text = await readFile(file, 'utf8').catch(() => undefined);
+  const text = await readOwned(file, owner).catch(() => undefined);
   if (text === undefined) return wrong(contract, 'cannot be read; check its permissions');
   try {
     const value: unknown = JSON.parse(text);
@@ -36,6 +39,11 @@ export async function readContractFile(contract: ContractFile): Promise<Contract
   } catch (error) {
     return { ...wrong(contract, whyNoJson(text, error)), mayBeHalf: true };
   }
+}
+
+async function readOwned(file: string, owner: number | undefined): Promise<string> {
+  const handle = await openOwned(file, owner);
+  return handle.readFile('utf8').finally(() => handle.close());
 }
 
 /** `problem` with the file's name before it and what it must hold behind it. */

@@ -53,9 +53,9 @@ export function placesBelow(
 export function stepEnvironment(
   input: ExecuteStepInput,
   ticket: AttemptTicket,
-  context: { readonly api: string; readonly place: Workplace },
+  context: { readonly api: string; readonly place: Workplace; readonly hasUser: boolean },
 ): Record<string, string> {
-  const { api, place } = context;
+  const { api, place, hasUser } = context;
   const own = environment();
   const inherited = INHERITED.flatMap((name) => {
     const value = own[name];
@@ -66,6 +66,7 @@ export function stepEnvironment(
   );
   return {
     ...Object.fromEntries(inherited),
+    ...(hasUser && { HOME: place.root }), // the worker's own is closed to it
     MLFLOW_TRACKING_URI: api,
     MLFLOW_TRACKING_TOKEN: ticket.token,
     MLFLOW_EXPERIMENT_NAME: ticket.pipeline,

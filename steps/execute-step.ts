@@ -10,6 +10,7 @@ import { LogShipper } from './logs';
 import { prepareWorkplace } from './prepare';
 import { isReplaced, runProcess } from './run-process';
 import { StatusWatcher } from './status';
+import { removeFolderOf } from './step-user';
 
 /** The server notices a dead worker after 10 s: four beats fit. */
 const HEARTBEAT_MS = 2_000;
@@ -88,7 +89,8 @@ async function runAttempt(attempt: Attempt): Promise<StepOutcome> {
     return await runProcess(process).finally(() => status.finish());
   } finally {
     await logs.finish();
-    await rm(root, { recursive: true, force: true });
+    if (node.user === undefined) await rm(root, { recursive: true, force: true });
+    else await removeFolderOf(node.user, root);
   }
 }
 
@@ -107,7 +109,13 @@ function watchStatus(
   const sent = ({ fraction }: ReportProgress): void => {
     state.fraction = fraction ?? undefined;
   };
-  const watcher = new StatusWatcher({ http, logs, file, reports: { sent, refused } });
+  const watcher = new StatusWatcher({
+    http,
+    logs,
+    file,
+    owner: node.user?.uid,
+    reports: { sent, refused },
+  });
   watcher.start();
   return watcher;
 }

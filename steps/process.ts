@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogLine } from '../schemas/pipeline-runs';
 import { guardGroup } from './guard';
 import { readLines } from './lines';
+import type { StepUser } from './step-user';
 
 /** How a step's process ended. */
 export interface ProcessEnd {
@@ -27,6 +28,8 @@ export interface ProcessOptions {
   readonly argv: readonly string[];
   readonly cwd: string;
   readonly env: Readonly<Record<string, string>>;
+  /** Another user than our own. */
+  readonly user?: StepUser | undefined;
   readonly onLine: (stream: LogLine['stream'], text: string) => void;
 }
 type Child = ChildProcessByStdio<null, Readable, Readable>;
@@ -83,7 +86,7 @@ export function startProcess(options: ProcessOptions): StepProcess {
 }
 
 /** The child, or why node refuses even to try (an argument with a NUL, too many bytes). */
-function spawnGroup({ argv, cwd, env }: ProcessOptions): Child | string {
+function spawnGroup({ argv, cwd, env, user }: ProcessOptions): Child | string {
   const [file = '', ...args] = argv;
   try {
     return spawn(file, args, {
@@ -91,6 +94,7 @@ function spawnGroup({ argv, cwd, env }: ProcessOptions): Child | string {
       env: { ...env },
       detached: true,
       stdio: ['ignore', 'pipe', 'pipe'],
+      ...user,
     });
   } catch (error) {
     return error instanceof Error ? error.message : String(error);

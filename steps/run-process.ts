@@ -13,6 +13,7 @@ import type { LogShipper } from './logs';
 import { commitOutputs } from './outputs';
 import { startProcess } from './process';
 import type { StepProcess } from './process';
+import { giveFolder } from './step-user';
 
 /** An attempt whose workplace is ready. */
 export interface Running {
@@ -42,19 +43,22 @@ export async function runProcess(running: Running): Promise<StepOutcome> {
   const { node, input, ticket, http, logs, place, state } = running;
   const argv = commandOf(running);
   await writeStepFile(running);
+  if (node.user !== undefined) await giveFolder(place.root, node.user);
   const oomBefore = oomKills();
   let lastWords = '';
   const child = startProcess({
     argv,
     cwd: place.cwd,
-    env: stepEnvironment(input, ticket, { api: node.api, place }),
+    env: stepEnvironment(input, ticket, { api: node.api, place, hasUser: node.user !== undefined }),
+    user: node.user,
     onLine: (stream, text) => {
       logs.add(stream, text);
       if (stream === 'stderr' && text.trim() !== '') lastWords = text.slice(0, LAST_WORDS_CHARS);
     },
   });
   const stop = stopper(running, child);
-  const watcher = new CheckpointWatcher(http, place.checkpointDir, {
+  const saves = { folder: place.checkpointDir, owner: node.user?.uid };
+  const watcher = new CheckpointWatcher(http, saves, {
     saved: (name) => {
       state.checkpoint = name;
       logs.add('anneal', `checkpoint ${name} is safe`);
@@ -119,7 +123,9 @@ function stopper(
 
 async function commit(running: Running): Promise<StepOutcome> {
   try {
-    const outputs = await commitOutputs(running.http, running.ticket.spec, running.place);
+    const { http, node, place, ticket } = running;
+    const left = { ...place, owner: node.user?.uid };
+    const outputs = await commitOutputs(http, ticket.spec, left);
     return { kind: 'succeeded', result: { outputs } };
   } catch (error) {
     // the user's outputs are wrong; anything else is ours, and the attempt may be tried again

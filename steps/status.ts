@@ -58,14 +58,15 @@ export class StatusWatcher {
     readonly http: Http;
     readonly logs: LogShipper;
     readonly file: string;
+    readonly owner: number | undefined; // of the file, where steps have a user of their own
     readonly reports: StatusReports;
   }) {
     const example = '{"progress": 0.4, "message": "epoch 4 of 10"}';
-    const { http, logs, file, reports } = options;
+    const { http, logs, file, owner, reports } = options;
     this.http = http;
     this.logs = logs;
     this.reports = reports;
-    this.contract = { file, name: 'ANNEAL_STATUS_FILE', example, bytesMax: BYTES_MAX };
+    this.contract = { file, owner, name: 'ANNEAL_STATUS_FILE', example, bytesMax: BYTES_MAX };
   }
 
   start(): void {

@@ -1,11 +1,12 @@
 import { Worker } from '@temporalio/worker';
 import { mkdirSync } from 'node:fs';
 import { hostname } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { loadConfig } from '../config/config';
 import { AppError } from '../errors/app-error';
 import { createExecuteStep } from '../steps/activity';
 import { removeLeftovers } from '../steps/leftovers';
+import { admitStepUser } from '../steps/step-user';
 import { poolQueue } from '../workflows/contract';
 import { connectTemporal, installRuntime, logLine, stopSignal } from './runtime';
 
@@ -21,16 +22,18 @@ async function main(): Promise<void> {
   if (api === undefined || token === undefined) {
     throw new AppError('CONFIG_INVALID', 'A step worker needs ANNEAL_API and ANNEAL_NODE_TOKEN.');
   }
+  const { ANNEAL_DATA_DIR: dataDir, ANNEAL_STEP_USER: user } = config;
+  const folder = resolve(dataDir, 'steps');
+  const runner = join(__dirname, '..', 'steps', 'runner.js');
+  mkdirSync(folder, { recursive: true });
+  removeLeftovers(folder);
+  if (user !== undefined) admitStepUser(user, { dataDir, folder, runner });
   installRuntime();
   const stop = stopSignal();
   const connection = await connectTemporal(config, stop);
   if (connection === undefined) return;
-  const folder = join(config.ANNEAL_DATA_DIR, 'steps');
-  mkdirSync(folder, { recursive: true });
-  removeLeftovers(folder);
   const name = config.ANNEAL_NODE ?? hostname();
-  const runner = join(__dirname, '..', 'steps', 'runner.js');
-  const executeStep = createExecuteStep({ name, api, token, folder, runner });
+  const executeStep = createExecuteStep({ name, api, token, folder, runner, user });
   const pools = config.ANNEAL_POOLS.split(',').map((pool) => pool.trim());
   const workers = await Promise.all(
     pools.map((pool) =>

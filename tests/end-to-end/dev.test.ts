@@ -3,6 +3,7 @@ import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ReadyStack } from '../../dev/main';
+import { plan, step } from '../support/plans';
 import { buildOnce, eventually, isRunning, startDev, type DevProcess } from '../support/dev-stack';
 
 const PARTS = ['postgres', 'temporal', 'api', 'control', 'step'] as const;
@@ -23,13 +24,13 @@ afterAll(async () => {
   rmSync(dataDir, { recursive: true, force: true });
 });
 
-async function post(path: string, body: unknown): Promise<Record<string, unknown>> {
+async function post(path: string, body: unknown, status = 200): Promise<Record<string, unknown>> {
   const response = await fetch(`${stack.api}${path}`, {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
     body: JSON.stringify(body),
   });
-  expect(response.status).toBe(200);
+  expect(response.status).toBe(status);
   return (await response.json()) as Record<string, unknown>;
 }
 
@@ -44,6 +45,15 @@ async function canRead(runId: string): Promise<boolean> {
     (response) => response.ok,
     () => false,
   );
+}
+
+/** What a stack makes for itself: the key of signed URLs, the node's token, Postgres's password. */
+function secretsOf(folder: string): string[] {
+  const made = JSON.parse(readFileSync(join(folder, 'secrets.json'), 'utf8')) as object;
+  return [
+    ...(Object.values(made) as string[]),
+    readFileSync(join(folder, 'postgres', 'password'), 'utf8'),
+  ];
 }
 
 function environmentOf(pid: number): string[] {
@@ -62,12 +72,46 @@ describe('anneal dev', () => {
     });
   });
 
-  it('keeps its secrets for the owner and away from the step worker', () => {
+  it('keeps its secrets for the owner and out of every environment and command line', () => {
     expect(statSync(join(dataDir, 'secrets.json')).mode & 0o777).toBe(0o600);
-    const names = environmentOf(stack.pids['step'] ?? 0).map((entry) => entry.split('=')[0]);
-    expect(names).toContain('ANNEAL_NODE_TOKEN');
-    const forbidden = /^(DATABASE_URL|CLICKHOUSE_URL|S3_.*|ANNEAL_SIGNING_KEY|ANNEAL_ADMIN_TOKEN)$/;
-    expect(names.filter((name) => forbidden.test(name ?? ''))).toEqual([]);
+    const secrets = secretsOf(dataDir);
+    expect(secrets).toHaveLength(3);
+    for (const pid of Object.values(stack.pids)) {
+      const seen = environmentOf(pid).join('\n') + readFileSync(`/proc/${pid}/cmdline`, 'utf8');
+      expect(secrets.filter((secret) => seen.includes(secret))).toEqual([]);
+    }
+    expect(environmentOf(stack.pids['step'] ?? 0)).toContain('ANNEAL_SECRETS=stdin'); // it was read
+  });
+
+  it('shows a step no secret in any process that it descends from', async () => {
+    const script = `
+      p=$$; while [ "$p" -gt 1 ]; do
+        echo "process $p"; tr '\\0' '\\n' < /proc/$p/environ; tr '\\0' '\\n' < /proc/$p/cmdline
+        p=$(sed -n 's/^PPid:[^0-9]*//p' /proc/$p/status)
+      done`;
+    const argv = ['sh', '-c', script];
+    const { id } = await post(
+      '/api/v1/pipeline-runs',
+      { plan: plan([step('look', { argv })]) },
+      201,
+    );
+    const path = `${stack.api}/api/v1/pipeline-runs/${String(id)}`;
+    const read = async (url: string): Promise<unknown> => (await fetch(url)).json();
+    await eventually('the step has ended well', async () => {
+      return ((await read(path)) as { status: string }).status === 'succeeded';
+    });
+    const { lines } = (await read(`${path}/logs`)) as { lines: { text: string }[] };
+    const seen = lines.map(({ text }) => text);
+    // it did get to see them
+    for (const part of ['step', 'supervisor']) {
+      expect(seen).toContain(`process ${stack.pids[part] ?? 0}`);
+    }
+    expect(seen).toContain('ANNEAL_SECRETS=stdin');
+    expect(secretsOf(dataDir).filter((secret) => seen.join('\n').includes(secret))).toEqual([]);
+  });
+
+  it('gives the api eight threads', () => {
+    expect(environmentOf(stack.pids['api'] ?? 0)).toContain('UV_THREADPOOL_SIZE=8');
   });
 
   it('refuses a second one on the same folder', async () => {
@@ -115,9 +159,10 @@ describe('anneal dev', () => {
     expect(await dev.ended).toEqual({ code: 0, signal: null });
     expect(Object.values(stack.pids).filter(isRunning)).toEqual([]);
     expect(readdirSync(dataDir)).not.toContain('dev.lock');
-    dev = startDev(['--data', dataDir, '--port', '0']);
+    dev = startDev(['--data', dataDir, '--port', '0'], { UV_THREADPOOL_SIZE: '12' });
     stack = await dev.ready;
     expect(await canRead(runId)).toBe(true);
+    expect(environmentOf(stack.pids['api'] ?? 0)).toContain('UV_THREADPOOL_SIZE=12');
   });
 
   it('says which port is in use', async () => {

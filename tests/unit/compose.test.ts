@@ -6,6 +6,7 @@ import { Config, parseConfig } from '../../config/config';
 interface Service {
   readonly image: string;
   readonly command?: readonly string[];
+  readonly user?: string;
   readonly environment?: Readonly<Record<string, string>>;
 }
 const text = readFileSync(join(__dirname, '../../docker-compose.temporal.yml'), 'utf8');
@@ -43,6 +44,15 @@ describe('docker-compose.temporal.yml', () => {
   it('gives the step worker no database and no bucket', () => {
     const names = Object.keys(services['step-worker']?.environment ?? {});
     expect(names.filter((n) => /^(S3_|DATABASE_|CLICKHOUSE_|ANNEAL_SIGNING)/.test(n))).toEqual([]);
+  });
+
+  it('runs steps as another user than the worker, which may change it', () => {
+    const worker = services['step-worker'];
+    expect(worker?.user).toBe('0:0');
+    expect(parseConfig(filled(worker as Service)).ANNEAL_STEP_USER).toEqual({
+      uid: 1000,
+      gid: 1000,
+    });
   });
 
   it('publishes ports on loopback only', () => {

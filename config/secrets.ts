@@ -1,0 +1,75 @@
+import { readFileSync } from 'node:fs';
+import { z } from 'zod';
+import { AppError } from '../errors/app-error';
+
+type Environment = Readonly<Record<string, string | undefined>>;
+
+/** The settings that hold a secret. Each may come from a file as well: `NAME_FILE` is its path. */
+export const SECRETS = [
+  'ANNEAL_TOKEN',
+  'ANNEAL_NODE_TOKEN',
+  'ANNEAL_ADMIN_TOKEN',
+  'ANNEAL_SIGNING_KEY',
+  'DATABASE_URL',
+  'CLICKHOUSE_URL',
+  'TEMPORAL_API_KEY',
+  'S3_ACCESS_KEY_ID',
+  'S3_SECRET_ACCESS_KEY',
+] as const;
+const Secrets = z.partialRecord(z.enum(SECRETS), z.string());
+type Secrets = z.infer<typeof Secrets>;
+
+const STDIN = 0;
+
+/**
+ * The secrets that do not stand in the environment: what ANNEAL_SECRETS=stdin announces (one JSON
+ * object, to the end of the input) and what NAME_FILE points to. A process's environment can be read
+ * by every process of the same user as long as it lives, even if it was changed since.
+ */
+export function readSecrets(environment: Environment): Secrets {
+  const from = environment['ANNEAL_SECRETS'] === 'stdin' ? readStdin() : {};
+  const files = SECRETS.flatMap((name) => {
+    const file = environment[`${name}_FILE`] ?? '';
+    if (file === '') return [];
+    const isTwice = (environment[name] ?? '') !== '' || from[name] !== undefined;
+    if (isTwice) throw invalid(`${name} is set as well as ${name}_FILE: unset one of them.`);
+    return [[name, readSecretFile(name, file)] as const];
+  });
+  return { ...from, ...Object.fromEntries(files) };
+}
+
+/** An environment without its secrets, and those: what a child gets, and what it gets by its stdin. */
+export function splitSecrets(environment: Readonly<Record<string, string>>): {
+  readonly env: Record<string, string>;
+  readonly secrets: Record<string, string>;
+} {
+  const isSecret = ([name]: readonly [string, string]): boolean => SECRETS.includes(name as never);
+  const entries = Object.entries(environment);
+  return {
+    env: Object.fromEntries(entries.filter((entry) => !isSecret(entry))),
+    secrets: Object.fromEntries(entries.filter(isSecret)),
+  };
+}
+
+function readStdin(): Secrets {
+  try {
+    return Secrets.parse(JSON.parse(readFileSync(STDIN, 'utf8')));
+  } catch {
+    // the cause may quote what was sent
+    const expected = `one JSON object such as {"ANNEAL_NODE_TOKEN":"…"}, of ${SECRETS.join(', ')}`;
+    throw invalid(`ANNEAL_SECRETS=stdin, but its stdin does not hold ${expected}.`);
+  }
+}
+
+function readSecretFile(name: string, file: string): string {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw invalid(`${name}_FILE cannot be read (${why}): name a file that this user may read.`);
+  }
+}
+
+function invalid(message: string): AppError {
+  return new AppError('CONFIG_INVALID', message);
+}
