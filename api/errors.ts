@@ -19,26 +19,27 @@ export function sendError(
   if (error.code === 'INTERNAL') {
     log?.({ level: 'error', requestId: request.id, url: request.url, stack: stackOf(error.cause) });
   }
-  const row = error.row;
-  if (row.status === 401) void reply.header('www-authenticate', 'Basic realm="anneal"');
-  if (row.status === 429 || row.status === 503) void reply.header('retry-after', '2');
-  if (isMlflowUrl(request.url)) {
-    const mlflow = mlflowErrorBody(error);
-    return reply.code(mlflow.status).type('application/json').send(mlflow.body);
-  }
-  return reply
-    .code(row.status)
-    .type('application/problem+json')
-    .send({
-      type: `urn:anneal:error:${error.code}`,
-      title: row.title,
-      status: row.status,
-      detail: error.message,
-      advice: row.advice,
-      code: error.code,
-      request_id: request.id,
-      errors: error.problems,
-    });
+  const mlflow = isMlflowUrl(request.url) ? mlflowErrorBody(error) : undefined;
+  const status = mlflow?.status ?? error.row.status;
+  if (status === 401) void reply.header('www-authenticate', 'Basic realm="anneal"');
+  if (status === 429 || status === 503) void reply.header('retry-after', '2');
+  const body = mlflow?.body ?? problemBody(error, request.id);
+  const type = mlflow === undefined ? 'application/problem+json' : 'application/json';
+  return reply.code(status).type(type).send(body);
+}
+
+function problemBody(error: AppError, requestId: string): object {
+  const { title, status, advice } = error.row;
+  return {
+    type: `urn:anneal:error:${error.code}`,
+    title,
+    status,
+    detail: error.message,
+    advice,
+    code: error.code,
+    request_id: requestId,
+    errors: error.problems,
+  };
 }
 
 /** More would not be read, and an answer should not be larger than the request. */

@@ -1,5 +1,5 @@
 import { Pool, types, type PoolClient } from 'pg';
-import { AppError } from '../../errors/app-error';
+import { AppError, isAppError } from '../../errors/app-error';
 
 // int8 arrives as text by default: every int8 of ours is below 2^53 (counters, milliseconds, bytes)
 types.setTypeParser(types.builtins.INT8, Number);
@@ -19,6 +19,8 @@ const POOL_MAX = 16;
 /** Longer means a broken server, not a slow query: every query of ours is a keyed one. */
 const STATEMENT_TIMEOUT_MS = 30_000;
 const CONNECT_TIMEOUT_MS = 5_000;
+/** A server that hangs cannot keep its own limit: the answer to a statement is awaited so long. */
+const ANSWER_TIMEOUT_MS = STATEMENT_TIMEOUT_MS + 5_000;
 
 /** Codes of node and Postgres that say "not there (yet)", so a retry may help. */
 const UNAVAILABLE = new Set([
@@ -39,6 +41,7 @@ export function openPostgres(url: string): Postgres {
     connectionString: url,
     max: POOL_MAX,
     statement_timeout: STATEMENT_TIMEOUT_MS,
+    query_timeout: ANSWER_TIMEOUT_MS,
     connectionTimeoutMillis: CONNECT_TIMEOUT_MS,
   });
   // an idle connection that breaks is replaced at the next query; unhandled it would end the process
@@ -73,15 +76,24 @@ async function transact<T>(pool: Pool, work: (sql: Sql) => Promise<T>): Promise<
     const result = await work({ query: (text, values) => run(client, text, values) });
     await client.query('COMMIT');
     return result;
-  } catch (error) {
-    await client.query('ROLLBACK').catch((cause: unknown) => {
-      broken = cause instanceof Error ? cause : new Error('rollback failed');
-    });
-    throw translate(error);
+  } catch (thrown) {
+    const error = translate(thrown);
+    if (isAppError(error) && error.code === 'DEPENDENCY_UNAVAILABLE') {
+      broken = error; // to close the connection ends the transaction, and nobody waits once more
+    } else {
+      await client.query('ROLLBACK').catch((cause: unknown) => {
+        broken = cause instanceof Error ? cause : new Error('rollback failed');
+      });
+    }
+    throw error;
   } finally {
     client.release(broken);
   }
 }
+
+/** What pg says, without a code, of a server that is there and does not answer. */
+const NO_ANSWER =
+  /timeout exceeded when trying to connect|Query read timeout|Connection terminated/;
 
 /** A NUL in a text, a NUL or half of a surrogate pair in JSON: Postgres stores neither. */
 const UNSTORABLE = new Set(['22021', '22P05']);
@@ -102,10 +114,7 @@ function translate(error: unknown): unknown {
     const message = 'A text holds a NUL or half a character, which cannot be stored: take it out.';
     return new AppError('INVALID_ARGUMENT', message, { cause: error });
   }
-  if (
-    UNAVAILABLE.has(code) ||
-    /timeout exceeded when trying to connect|Connection terminated/.test(text)
-  ) {
+  if (UNAVAILABLE.has(code) || NO_ANSWER.test(text)) {
     return new AppError('DEPENDENCY_UNAVAILABLE', 'Postgres does not answer.', { cause: error });
   }
   return error;

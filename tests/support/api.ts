@@ -7,7 +7,8 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { createTestDatabase } from './postgres';
 
-const ROOT = join(__dirname, '..', '..');
+const MAIN = join(__dirname, '../../api/main.ts');
+const ESBUILD = require.resolve('esbuild-register');
 
 /** The api as a process that was started; it may end before it serves. */
 export interface ApiProcess {
@@ -19,26 +20,29 @@ export interface ApiProcess {
 
 /** Starts the api, open to the local user and without Temporal unless `settings` say otherwise. */
 export function spawnApi(
-  kept: { readonly databaseUrl: string; readonly dataDir: string },
+  kept: {
+    readonly databaseUrl: string;
+    readonly dataDir: string;
+    /** A command that runs the one behind it, as `onSmallDisks` gives. */
+    readonly within?: readonly string[];
+  },
   settings: Readonly<Record<string, string>> = {},
 ): ApiProcess {
-  const child = spawn(
-    process.execPath,
-    ['-r', require.resolve('esbuild-register'), join(ROOT, 'api/main.ts')],
-    {
-      env: {
-        PATH: process.env['PATH'],
-        DATABASE_URL: kept.databaseUrl,
-        ANNEAL_DATA_DIR: kept.dataDir,
-        ANNEAL_PORT: '0',
-        ANNEAL_AUTH: 'open',
-        ANNEAL_SIGNING_KEY: 's'.repeat(32),
-        TEMPORAL_ADDRESS: '127.0.0.1:1', // nobody listens there
-        ...settings,
-      },
-      stdio: ['ignore', 'pipe', 'pipe'],
+  const command = [...(kept.within ?? []), process.execPath, '-r', ESBUILD, MAIN];
+  const [file = '', ...args] = command;
+  const child = spawn(file, args, {
+    env: {
+      PATH: process.env['PATH'],
+      DATABASE_URL: kept.databaseUrl,
+      ANNEAL_DATA_DIR: kept.dataDir,
+      ANNEAL_PORT: '0',
+      ANNEAL_AUTH: 'open',
+      ANNEAL_SIGNING_KEY: 's'.repeat(32),
+      TEMPORAL_ADDRESS: '127.0.0.1:1', // nobody listens there
+      ...settings,
     },
-  );
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
   let stderr = '';
   child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
   const ended = once(child, 'exit').then(([code]) => ({ code: code as number | null, stderr }));
