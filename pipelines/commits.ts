@@ -1,6 +1,7 @@
 import type { z } from 'zod';
-import { AppError, found } from '../errors/app-error';
+import { AppError, found, isAppError } from '../errors/app-error';
 import type { CommitAttempt } from '../schemas/attempts';
+import type { Manifest } from '../schemas/artifacts';
 import type { Outputs, OutputSpec, OutputValue } from '../schemas/plan';
 import { endAttempt } from '../storage/postgres/attempts';
 import type { AttemptKey } from '../storage/postgres/attempts';
@@ -19,6 +20,8 @@ export interface CommitDeps extends ArtifactDeps {
 type Committed = z.infer<typeof CommitAttempt>;
 /** A plain output travels in workflow histories: more belongs into a file. */
 const VALUE_CHARS_MAX = 1_024;
+/** Of the names that are there instead of a missing one. */
+const KEYS_SHOWN_MAX = 10;
 /** The most that one read of a series gives. */
 const PAGE_POINTS = 25_000;
 
@@ -60,17 +63,20 @@ interface Wanted extends Committed {
 }
 
 async function readOutput(deps: CommitDeps, wanted: Wanted): Promise<OutputValue> {
-  const { name, spec, attempt } = wanted;
+  const { name, spec } = wanted;
   if ('kind' in spec) {
     const manifest = wanted.artifacts[name];
     if (manifest === undefined) throw missing(name, 'no file was written for it');
-    const { projectId } = attempt;
-    const artifact = await commitArtifact(deps, { projectId, kind: spec.kind, manifest });
-    return { artifact, kind: spec.kind };
+    return {
+      artifact: await commitFiles(deps, wanted, { kind: spec.kind, manifest }),
+      kind: spec.kind,
+    };
   }
   if ('metric' in spec) return { value: await readMetric(deps, wanted, spec) };
   const value = wanted.values[name];
-  if (value === undefined) throw missing(name, 'outputs.json does not hold it');
+  if (value === undefined) {
+    throw missing(name, `outputs.json ${describeKeys(wanted.values)}. Write it there`);
+  }
   if (JSON.stringify(value).length > VALUE_CHARS_MAX) {
     throw new AppError(
       'TOO_LARGE',
@@ -93,7 +99,14 @@ async function readMetric(
     spec.pick === 'last'
       ? await readLatest(deps, { projectId, runId, key: spec.metric })
       : await readExtreme(deps, { projectId, runId, key: spec.metric, pick: spec.pick });
-  if (value === undefined) throw missing(wanted.name, `the run has no metric '${spec.metric}'`);
+  if (value === undefined) {
+    const all = await selectLatestMetrics(deps.postgres, { projectId, runIds: [runId] });
+    const logged = Object.fromEntries(all.map(({ key }) => [key, true]));
+    throw missing(
+      wanted.name,
+      `no metric '${spec.metric}' was logged; the run ${describeKeys(logged)}`,
+    );
+  }
   if (Number.isFinite(value)) return value;
   throw missing(wanted.name, `the metric '${spec.metric}' is ${value}`);
 }
@@ -129,6 +142,28 @@ async function readExtreme(
     pageToken = page.nextPageToken;
   } while (pageToken !== undefined);
   return best;
+}
+
+/** Artifacts are refused by what their files are called: the output's name says which those are. */
+async function commitFiles(
+  deps: CommitDeps,
+  { name, attempt }: Wanted,
+  files: { readonly kind: string; readonly manifest: Manifest },
+): Promise<string> {
+  try {
+    return await commitArtifact(deps, { projectId: attempt.projectId, ...files });
+  } catch (error) {
+    if (!isAppError(error) || error.code !== 'INVALID_ARGUMENT') throw error;
+    throw new AppError('INVALID_ARGUMENT', `The output '${name}': ${error.message}`);
+  }
+}
+
+/** So that a wrong name is seen beside the right one. */
+function describeKeys(record: Readonly<Record<string, unknown>>): string {
+  const keys = Object.keys(record);
+  if (keys.length === 0) return 'holds nothing';
+  const shown = keys.slice(0, KEYS_SHOWN_MAX).join(', ');
+  return `holds ${shown}${keys.length > KEYS_SHOWN_MAX ? ', …' : ''}`;
 }
 
 function missing(name: string, why: string): AppError {

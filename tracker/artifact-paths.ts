@@ -42,7 +42,7 @@ function decodeOnce(text: string): string {
 
 /** INVALID_ARGUMENT if a path occurs twice, or is both a file and a folder of other files. */
 export function checkArtifactPaths(paths: readonly string[]): void {
-  const files = new Set(paths.map(checkArtifactPath));
+  const files = new Set(paths.map(checkNamed));
   if (files.size !== paths.length) {
     throw new AppError('INVALID_ARGUMENT', 'The manifest names a path twice.');
   }
@@ -50,6 +50,16 @@ export function checkArtifactPaths(paths: readonly string[]): void {
     const file = parentFolders(path).find((folder) => files.has(folder));
     if (file === undefined) continue;
     throw new AppError('INVALID_ARGUMENT', `The manifest has '${file}' as a file and as a folder.`);
+  }
+}
+
+/** As checkArtifactPath, whose words are MLflow's, but says which path is wrong and why. */
+function checkNamed(path: string): string {
+  try {
+    return checkArtifactPath(path);
+  } catch {
+    const why = `at most ${PATH_BYTES_MAX} bytes without '\\', '#', ';', '..' and control characters`;
+    throw new AppError('INVALID_ARGUMENT', `The file '${path}' cannot be kept: name it in ${why}.`);
   }
 }
 
