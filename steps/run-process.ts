@@ -123,8 +123,11 @@ function stopper(
 
 async function commit(running: Running): Promise<StepOutcome> {
   try {
-    const { http, node, place, ticket } = running;
-    const left = { ...place, owner: node.user?.uid };
+    const { http, logs, node, place, ticket } = running;
+    const note = (text: string): void => {
+      logs.add('anneal', text);
+    };
+    const left = { ...place, owner: node.user?.uid, note };
     const outputs = await commitOutputs(http, ticket.spec, left);
     return { kind: 'succeeded', result: { outputs } };
   } catch (error) {
