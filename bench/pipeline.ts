@@ -5,11 +5,13 @@
  */
 import { parseArgs } from 'node:util';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { ReadyStack } from '../dev/main';
 import type { PipelineRun, Transition } from '../schemas/pipeline-runs';
 import type { Plan } from '../schemas/plan';
 import { createHttp, type Http } from '../sdk/http';
 import { buildOnce, startDev } from '../tests/support/dev-stack';
 import { plan, step } from '../tests/support/plans';
+import { cpuSeconds } from './cpu';
 import { printRows, type Figure } from './report';
 
 const { values } = parseArgs({
@@ -79,29 +81,47 @@ async function chain(http: Http): Promise<Figure> {
   return { what: `step in a chain of ${length}, end → end`, unit: 'ms', samples, command };
 }
 
-async function foreach(http: Http): Promise<Figure> {
+interface Cost {
+  readonly part: string;
+  readonly cpuMs: number;
+}
+
+/** CPU of each part for each step: it says what limits, and other work does not change it. */
+async function foreach(http: Http, pids: ReadyStack['pids']): Promise<Figure[]> {
   const count = Number(values.steps);
   const items = Array.from({ length: count }, (_, i) => i);
   const wide = plan([step('all', { foreach: { i: 'params.items' } })], {
     items: { type: 'list', default: items },
   });
-  const samples: number[] = [];
+  const rates: number[] = [];
+  const costs: Cost[] = [];
   for (let i = 0; i < Number(values.times); i++) {
+    const before = Object.entries(pids).map(([part, pid]) => ({ part, pid, s: cpuSeconds(pid) }));
     const { startedAt, endedAt } = await run(http, wide);
-    samples.push((count * 1000) / between(startedAt, endedAt));
-    console.log(`${count} steps: ${between(startedAt, endedAt)} ms`);
+    rates.push((count * 1000) / between(startedAt, endedAt));
+    for (const { part, pid, s } of before) {
+      costs.push({ part, cpuMs: ((cpuSeconds(pid) - s) * 1000) / count });
+    }
   }
-  return { what: `foreach over ${count}, 4 at once`, unit: 'steps/s', samples, command };
+  const figures = Object.keys(pids)
+    .filter((part) => part !== 'supervisor') // everything is below it
+    .map((part): Figure => {
+      const samples = costs.filter((cost) => cost.part === part).map(({ cpuMs }) => cpuMs);
+      return { what: `CPU of ${part} for each of these steps`, unit: 'ms', samples, command };
+    });
+  const what = `foreach over ${count}, 4 at once`;
+  return [{ what, unit: 'steps/s', samples: rates, command }, ...figures];
 }
 
 async function main(): Promise<void> {
   buildOnce();
   const dev = startDev(['--ephemeral', '--port', '0']);
   try {
-    const http = createHttp({ baseUrl: (await dev.ready).api });
+    const { api, pids } = await dev.ready;
+    const http = createHttp({ baseUrl: api });
     const alone = await singles(http);
     const chained = await chain(http);
-    printRows([...alone, chained, await foreach(http)]);
+    printRows([...alone, chained, ...(await foreach(http, pids))]);
   } finally {
     dev.child.kill('SIGINT');
     await dev.ended;
