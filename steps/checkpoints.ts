@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { readdir, stat } from 'node:fs/promises';
 import { join } from 'node:path';
+import { isAppError } from '../errors/app-error';
 import type { Http } from '../sdk/http';
 import { describeFiles, uploadFiles } from '../sdk/uploads';
 
@@ -15,7 +16,8 @@ const QUIET_MS = 2_000;
 
 export interface CheckpointReports {
   saved(name: string): void;
-  failed(error: unknown): void;
+  /** `name` is that of the checkpoint, if it is about one. */
+  failed(error: unknown, name: string | undefined): void;
 }
 interface Candidate {
   readonly name: string;
@@ -78,17 +80,22 @@ export class CheckpointWatcher {
   }
 
   private async look(told: { readonly isQuiet: boolean }): Promise<boolean> {
+    let newest: Candidate | undefined;
     try {
-      await this.uploadNewest(told);
+      const fresh = await this.findFresh(told);
+      newest = fresh.at(-1);
+      // only the newest: by the time it is safe, those between are of no use
+      if (newest !== undefined) await this.upload(newest, fresh);
       return true;
     } catch (error) {
-      this.reports.failed(error);
+      if (newest !== undefined && isRefused(error)) this.done.set(newest.name, newest.stamp);
+      this.reports.failed(error, newest?.name);
       return false;
     }
   }
 
-  /** Only the newest finished one: by the time it is safe, those between are of no use. */
-  private async uploadNewest(told: { readonly isQuiet: boolean }): Promise<void> {
+  /** The finished ones that are not safe yet, oldest first. */
+  private async findFresh(told: { readonly isQuiet: boolean }): Promise<Candidate[]> {
     const fresh: Candidate[] = [];
     for (const { name } of await readdir(this.folder, { withFileTypes: true })) {
       if (UNFINISHED.test(name)) continue;
@@ -99,8 +106,10 @@ export class CheckpointWatcher {
         this.done.get(name) !== candidate.stamp;
       if (isFresh) fresh.push(candidate);
     }
-    const newest = fresh.sort((a, b) => a.mtimeMs - b.mtimeMs).at(-1);
-    if (newest === undefined) return;
+    return fresh.sort((a, b) => a.mtimeMs - b.mtimeMs);
+  }
+
+  private async upload(newest: Candidate, fresh: readonly Candidate[]): Promise<void> {
     const files = await describeFiles(join(this.folder, newest.name), this.owner);
     if (files.length === 0) return; // a folder that has just been made
     const manifest = await uploadFiles(this.http, files);
@@ -109,6 +118,11 @@ export class CheckpointWatcher {
     this.savedMtimeMs = newest.mtimeMs;
     this.reports.saved(newest.name);
   }
+}
+
+/** True if the checkpoint itself is at fault: it would be refused again, for days in a long training. */
+function isRefused(error: unknown): boolean {
+  return isAppError(error) && ['INVALID_ARGUMENT', 'TOO_LARGE'].includes(error.code);
 }
 
 /** The checkpoint under a name, or undefined as long as it may still be written. */

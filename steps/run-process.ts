@@ -63,9 +63,9 @@ export async function runProcess(running: Running): Promise<StepOutcome> {
       state.checkpoint = name;
       logs.add('anneal', `checkpoint ${name} is safe`);
     },
-    failed: (error) => {
+    failed: (error, name) => {
       if (isReplaced(error)) stop('superseded');
-      else logs.add('anneal', `a checkpoint was not saved: ${messageOf(error)}`);
+      else logs.add('anneal', `${which(name)} was not saved: ${messageOf(error)}`);
     },
   });
   watcher.start();
@@ -168,6 +168,10 @@ async function writeStepFile({ ticket, place }: Running): Promise<void> {
 export function isReplaced(error: unknown): boolean {
   const codes = ['ATTEMPT_SUPERSEDED', 'UNAUTHENTICATED'];
   return isAppError(error) && codes.includes(error.code);
+}
+
+function which(checkpoint: string | undefined): string {
+  return checkpoint === undefined ? 'a checkpoint' : `checkpoint ${checkpoint}`;
 }
 
 function messageOf(error: unknown): string {

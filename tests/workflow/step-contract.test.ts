@@ -1,7 +1,9 @@
 import { createHash } from 'node:crypto';
+import { writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import type { StepSpec } from '../../schemas/plan';
 import { objectKey } from '../../storage/objects/keys';
-import { openStepLab, runStep, shell, type StepLab } from '../support/step-lab';
+import { openStepLab, runStep, shell, until, type StepLab } from '../support/step-lab';
 
 let lab: StepLab;
 beforeAll(async () => {
@@ -175,6 +177,31 @@ describe('what a step leaves besides its outputs', () => {
     const { runId } = await lab.begin(shell(values('none of ours')));
     expect(await runStep(lab, runId)).toMatchObject({ kind: 'succeeded' });
     expect(await lab.logs(runId)).toEqual([]);
+  });
+});
+
+describe('a checkpoint that is refused', () => {
+  /** Saves a checkpoint with a file of this name, and goes on until its log says what came of it. */
+  async function save(file: string): Promise<string[]> {
+    const go = join(lab.folder, crypto.randomUUID());
+    const script = `
+      mkdir .ck; touch '.ck/${file}'; mv .ck "$ANNEAL_CHECKPOINT_DIR/step-1"
+      while [ ! -e ${go} ]; do sleep 0.05; done`;
+    const { runId } = await lab.begin(shell(script));
+    const outcome = runStep(lab, runId);
+    await until(async () => (await lab.logs(runId)).length > 0);
+    writeFileSync(go, '');
+    expect(await outcome).toMatchObject({ kind: 'succeeded' });
+    return lab.logs(runId);
+  }
+
+  it('is named once with its file; the step goes on', async () => {
+    expect(await save('a#1')).toEqual([
+      expect.stringMatching(
+        /^anneal: checkpoint step-1 was not saved: The file 'a#1' cannot be kept: name it /,
+      ),
+    ]);
+    expect(await save('a-1')).toEqual(['anneal: checkpoint step-1 is safe']);
   });
 });
 
