@@ -174,7 +174,8 @@ function translate(error: unknown, timeoutMs: number): unknown {
     if (isErrorCode(type)) return new AppError(type, message, { cause: error });
   }
   if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
-    const message = `The control worker did not take the change within ${timeoutMs / 1000} s.`;
+    const late = `Nobody took the change within ${timeoutMs / 1000} s`;
+    const message = `${late}; it may still be made once Temporal and the control worker run.`;
     return new AppError('TEMPORAL_UNAVAILABLE', message, { cause: error });
   }
   return grpcCode(error) === undefined ? error : unavailable(timeoutMs, error);

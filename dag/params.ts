@@ -7,6 +7,7 @@ const PARAMS_BYTES_MAX = 64 * 1024; // PLAN_LIMITS.paramsBytesMax; not imported:
 
 /** The values of one run: given ones checked, defaults filled in. INVALID_ARGUMENT lists all mistakes. */
 export function resolveParams(plan: Plan, given: Params): Params {
+  if (bytesOf(given) > PARAMS_BYTES_MAX) throw refuse([TOO_LARGE]); // too many to name each
   const known = Object.keys(plan.params);
   const problems: Problem[] = Object.keys(given)
     .filter((name) => !known.includes(name))
@@ -26,18 +27,27 @@ export function resolveParams(plan: Plan, given: Params): Params {
     if (wrong !== undefined) problems.push({ path: `params.${name}`, message: wrong });
     resolved[name] = value;
   }
-  if (new TextEncoder().encode(JSON.stringify(resolved)).length > PARAMS_BYTES_MAX) {
-    problems.push({ path: 'params', message: 'are larger than 64 KiB; pass a file instead.' });
-  }
+  if (bytesOf(resolved) > PARAMS_BYTES_MAX) problems.push(TOO_LARGE);
   if (problems.length === 0) return resolved;
+  throw refuse(problems);
+}
+
+const TOO_LARGE = { path: 'params', message: 'are larger than 64 KiB; pass a file instead.' };
+
+function bytesOf(params: Params): number {
+  return new TextEncoder().encode(JSON.stringify(params)).length;
+}
+
+function refuse(problems: readonly Problem[]): AppError {
   const text = problems.map((problem) => `${problem.path} ${problem.message}`).join(' ');
-  throw new AppError('INVALID_ARGUMENT', text, { problems });
+  return new AppError('INVALID_ARGUMENT', text, { problems });
 }
 
 /** What is wrong with a value, or undefined. */
 export function checkParam(spec: ParamSpec, value: unknown): string | undefined {
   const type = Array.isArray(value) ? 'list' : value === null ? 'null' : typeof value;
-  if (type !== spec.type) return `must be a ${spec.type}, not ${JSON.stringify(value)}.`;
+  if (type !== spec.type)
+    return `must be a ${spec.type}, not ${JSON.stringify(value).slice(0, 100)}.`;
   if (typeof value !== 'number') return undefined;
   if (!Number.isFinite(value)) return 'must be a finite number.';
   if (spec.min !== undefined && value < spec.min) return `must be at least ${spec.min}.`;

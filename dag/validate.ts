@@ -12,10 +12,16 @@ export function validatePlan(plan: Plan): Problem[] {
   const problems: Problem[] = [];
   const name = stepNameProblem(plan.name);
   if (name !== undefined) problems.push({ path: 'name', message: name });
-  if (plan.steps.length === 0) problems.push({ path: 'steps', message: 'hold no step.' });
+  if (plan.steps.length === 0)
+    problems.push({ path: 'steps', message: 'hold no step: write at least one.' });
   if (plan.steps.length > STEPS_MAX) {
     // what is far too large is not looked at in detail
-    return [{ path: 'steps', message: `are ${plan.steps.length}; at most ${STEPS_MAX}.` }];
+    return [
+      {
+        path: 'steps',
+        message: `are ${plan.steps.length}; at most ${STEPS_MAX}: join some of them.`,
+      },
+    ];
   }
   for (const [param, spec] of Object.entries(plan.params)) {
     problems.push(...validateParam(`params.${param}`, param, spec));
@@ -23,7 +29,8 @@ export function validatePlan(plan: Plan): Problem[] {
   const seen = new Set<string>();
   for (const step of plan.steps) {
     const path = `steps.${step.name}`;
-    if (seen.has(step.name)) problems.push({ path, message: 'is there twice.' });
+    if (seen.has(step.name))
+      problems.push({ path, message: 'is there twice: give each step a name of its own.' });
     seen.add(step.name);
     problems.push(...validateStep(plan, step).map((p) => ({ ...p, path: `${path}${p.path}` })));
   }
@@ -63,7 +70,8 @@ function findCycle(plan: Plan): Problem[] {
   for (const step of plan.steps) {
     const cycle = visit(step.name, []);
     if (cycle !== undefined) {
-      return [{ path: 'steps', message: `need each other in a circle: ${cycle.join(' → ')}.` }];
+      const circle = cycle.join(' → ');
+      return [{ path: 'steps', message: `need each other in a circle: ${circle}; cut it once.` }];
     }
   }
   return [];

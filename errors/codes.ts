@@ -93,7 +93,7 @@ export const ERRORS = {
   ]),
   TEMPORAL_UNAVAILABLE: row(503, 'operator', [
     'Temporal does not answer',
-    'Start Temporal or check TEMPORAL_ADDRESS; nothing was started.',
+    'Start Temporal or check TEMPORAL_ADDRESS, then send it again.',
   ]),
   DEPENDENCY_UNAVAILABLE: row(503, 'operator', [
     'A service that Anneal needs does not answer',

@@ -72,12 +72,14 @@ describe('validatePlan', () => {
       ['c', 'a'],
     ] as const;
     const steps = circle.map(([name, after]) => step(name, { after: [after] }));
-    expect(problemsOf(...steps)).toEqual(['steps need each other in a circle: a → b → c → a.']);
+    expect(problemsOf(...steps)).toEqual([
+      'steps need each other in a circle: a → b → c → a; cut it once.',
+    ]);
   });
 
   it('stops at 500 steps', () => {
     const steps = Array.from({ length: 501 }, (_, i) => step(`s${i}`));
-    expect(problemsOf(...steps)).toEqual(['steps are 501; at most 500.']);
+    expect(problemsOf(...steps)).toEqual(['steps are 501; at most 500: join some of them.']);
     expect(problemsOf(...steps.slice(1))).toEqual([]);
   });
 });
