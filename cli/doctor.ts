@@ -5,7 +5,7 @@ import { checkMachine } from './checks-of-machine';
 import type { Check } from './checks';
 import { contextOf } from './context';
 import { EXIT } from './exit-codes';
-import { printResult, say } from './output';
+import { printLine, printResult, renderTable, say } from './output';
 
 /** Registers `anneal doctor`: checks this machine and, if it answers, the api with its parts. */
 export function registerDoctor(program: Command): void {
@@ -22,14 +22,18 @@ export function registerDoctor(program: Command): void {
       const checks: readonly Check[] = [...ofMachine, ...ofApi];
       const failed = checks.filter(({ state }) => state === 'fail').length;
       if (failed > 0) process.exitCode = EXIT.failed;
-      printResult(
-        format,
-        { ok: failed === 0, checks },
-        {
-          columns: ['state', 'check', 'found', 'what to do'],
-          rows: checks.map(({ name, state, message, advice }) => [state, name, message, advice]),
-        },
-      );
-      if (format === 'table' && failed > 0) say(`${failed} of ${checks.length} checks failed.`);
+      if (format === 'json') {
+        printResult('json', { ok: failed === 0, checks });
+        return;
+      }
+      // what to do is never cut, so it has a line of its own
+      const rows = checks.flatMap(({ name, state, message, advice }) => [
+        [state, name, message],
+        ...(advice === '' ? [] : [['', '', `→ ${advice}`]]),
+      ]);
+      for (const line of renderTable({ columns: ['state', 'check', 'found'], rows })) {
+        printLine(line);
+      }
+      if (failed > 0) say(`${failed} of ${checks.length} checks failed.`);
     });
 }

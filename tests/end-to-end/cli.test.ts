@@ -273,10 +273,10 @@ describe('anneal model, doctor and token', () => {
       runCli(['doctor'], { cwd: folder, env: { ...env, PATH: '', HOME: folder } }),
     ]);
     expect([idle.code, blocked.code, bare.code]).toEqual([0, 1, 1]);
-    expect(idle.stdout).toMatch(/^warn +api +nothing answers at .* anneal dev$/m);
+    expect(idle.stdout).toMatch(/^warn +api +nothing answers at .*\n +→ .*: anneal dev$/m);
     expect(blocked.stdout).toMatch(/^fail +data folder /m);
     expect(bare.stdout).toMatch(
-      /^fail +temporal program .*npm run setup, or set TEMPORAL_ADDRESS$/m,
+      /^fail +temporal program .*\n +→ run: npm run setup, or set TEMPORAL_ADDRESS$/m,
     );
   });
 
