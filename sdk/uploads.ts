@@ -119,8 +119,19 @@ async function uploadFile(local: LocalFile, upload: UploadPlan['uploads'][0]): P
 /** 403 means that the URL has expired, which a new one cures. */
 function refusal(local: LocalFile, answer: { status: number; text: string }): AppError {
   const { status, text } = answer;
-  const message = `The upload of ${local.path} was refused (${status}): ${text.slice(0, 300)}`;
+  const message = `The upload of ${local.path} was refused (${status}): ${reasonOf(text)}`;
   if (status === 507) return new AppError('STORAGE_FULL', message);
   const mayPass = status === 403 || status === 429 || status >= 500;
   return new AppError(mayPass ? 'DEPENDENCY_UNAVAILABLE' : 'CHECKSUM_MISMATCH', message);
+}
+
+/** What the api says in its problem+json, in words; other stores (S3) are quoted. */
+function reasonOf(text: string): string {
+  try {
+    const { detail, advice } = JSON.parse(text) as { detail?: string; advice?: string };
+    if (detail !== undefined) return `${detail} ${advice ?? ''}`;
+  } catch {
+    // S3 answers in XML
+  }
+  return text.slice(0, 300);
 }

@@ -25,10 +25,15 @@ export function buildOnce(): void {
 }
 
 /** Starts it with these flags and no settings of the shell but PATH and HOME. */
-export function startDev(flags: readonly string[], env: Record<string, string> = {}): DevProcess {
-  const args = [join(ROOT, 'dist/cli/main.js'), 'dev', '--ready-json', ...flags];
+export function startDev(
+  flags: readonly string[],
+  env: Record<string, string> = {},
+  within: readonly string[] = [], // a command that runs the one behind it
+): DevProcess {
+  const dev = [process.execPath, join(ROOT, 'dist/cli/main.js'), 'dev', '--ready-json'];
   const { PATH, HOME } = process.env;
-  const child = spawn(process.execPath, args, {
+  const [file = '', ...args] = [...within, ...dev, ...flags];
+  const child = spawn(file, args, {
     env: { PATH, HOME, ...env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });
