@@ -1,15 +1,12 @@
-import { runBuiltin, type BuiltinDeps } from '../pipelines/steps';
-import type { ExecuteStepResult } from '../schemas/attempts';
-import type { StepKey } from '../storage/postgres/steps';
+import { createRunBuiltin, type BuiltinDeps, type RunBuiltin } from '../pipelines/steps';
 import { failureOf } from './failures';
 
-/** Idempotent by run and step: outputs that were committed are answered, not made again. */
-export function createExecuteBuiltin(
-  deps: BuiltinDeps,
-): (key: StepKey) => Promise<ExecuteStepResult> {
-  return async function executeBuiltin(key) {
+/** Idempotent by run and step: outputs that were committed stay, nothing is made twice. */
+export function createExecuteBuiltin(deps: BuiltinDeps): RunBuiltin {
+  const runBuiltin = createRunBuiltin(deps);
+  return async function executeBuiltin(input) {
     try {
-      return { outputs: await runBuiltin(deps, key) };
+      await runBuiltin(input);
     } catch (error) {
       throw failureOf(error);
     }

@@ -1,8 +1,10 @@
 import type { BuiltinDeps } from '../pipelines/steps';
 import { createBeginRun } from './begin-run';
 import { createChangeAlias } from './change-alias';
+import { createDecideStep } from './decide-step';
 import { createExecuteBuiltin } from './execute-builtin';
 import { createFinishRun } from './finish-run';
+import { createLoadSegment } from './load-segment';
 import { createRecordTransitions } from './record-transitions';
 
 /** Every activity of the control worker. The names are wire names: histories hold them. */
@@ -10,8 +12,10 @@ export function createActivities(deps: BuiltinDeps) {
   return {
     beginRun: createBeginRun(deps),
     changeAlias: createChangeAlias(deps),
+    decideStep: createDecideStep(deps),
     executeBuiltin: createExecuteBuiltin(deps),
     finishRun: createFinishRun(deps),
+    loadSegment: createLoadSegment(deps),
     recordTransitions: createRecordTransitions(deps),
   };
 }

@@ -19,12 +19,14 @@ import type { PipelineRunStarter } from '../pipelines/pipeline-runs';
 import {
   CHANGE_ALIAS_UPDATE,
   CONTROL_QUEUE,
+  CONTROL_RUN_UPDATE,
   MODEL_ALIASES,
   modelAliasesWorkflowId,
   pipelineRunWorkflowId,
   RUN_PIPELINE,
   type ChangeAlias,
   type ChangedAlias,
+  type ControlRun,
   type ModelAliasesInput,
   type RunPipelineInput,
 } from '../workflows/contract';
@@ -41,6 +43,8 @@ export interface Starter extends PipelineRunStarter {
 const CALL_TIMEOUT_MS = 5_000;
 /** An alias change waits for the control worker, which may be restarting (seconds). */
 const CHANGE_ALIAS_TIMEOUT_MS = 30_000;
+/** A control waits for the control worker, too. */
+const CONTROL_TIMEOUT_MS = 15_000;
 /** Between two tries of a call; a server that restarts is back within a second or two. */
 const AGAIN_MS = 200;
 /** gRPC codes that say "not now": unavailable, resource exhausted, aborted. */
@@ -64,6 +68,7 @@ export function openStarter(config: Config): Starter {
       }),
     startPipelineRun: (input) => startPipelineRun(client, input),
     cancelPipelineRun: (runId) => cancelPipelineRun(client, runId),
+    controlPipelineRun: (runId, control) => controlPipelineRun(client, runId, control),
     changeAlias: (projectId, model, change) =>
       changeAlias({ client, inFlight }, { projectId, model }, change),
     close: () => connection.close(),
@@ -110,6 +115,23 @@ async function cancelPipelineRun(client: Client, runId: string): Promise<'asked'
       if (status.name !== 'RUNNING') return 'gone';
       await handle.cancel();
       return 'asked';
+    } catch (error) {
+      if (error instanceof WorkflowNotFoundError) return 'gone';
+      throw error;
+    }
+  });
+}
+
+async function controlPipelineRun(
+  client: Client,
+  runId: string,
+  control: ControlRun,
+): Promise<'done' | 'gone'> {
+  return within(client, CONTROL_TIMEOUT_MS, async () => {
+    try {
+      const handle = client.workflow.getHandle(pipelineRunWorkflowId(runId));
+      await handle.executeUpdate<boolean, [ControlRun]>(CONTROL_RUN_UPDATE, { args: [control] });
+      return 'done';
     } catch (error) {
       if (error instanceof WorkflowNotFoundError) return 'gone';
       throw error;

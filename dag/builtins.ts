@@ -5,11 +5,12 @@ import { isArtifactRef } from './scope';
 import { suggest } from './suggest';
 
 /** The steps that Anneal brings along. */
-export const BUILTINS = ['builtin/best', 'builtin/register-model'] as const;
+export const BUILTINS = ['builtin/best', 'builtin/nothing', 'builtin/register-model'] as const;
 
 /** What a built-in takes: inputs by name → the type that each must have, and settings. */
 const SIGNATURES: ReadonlyMap<string, Signature> = new Map([
   ['builtin/best', { inputs: { runs: 'items' }, required: ['by'], settings: ['by', 'mode'] }],
+  ['builtin/nothing', { inputs: {}, required: [], settings: [] }],
   [
     'builtin/register-model',
     { inputs: { model: 'model artifact' }, required: ['name'], settings: ['name', 'alias'] },
@@ -58,6 +59,7 @@ export function bestOf(
 
 /** The outputs that a step declares; for a built-in, those that follow from its inputs. */
 export function declaredOutputs(plan: Plan, step: StepSpec): Readonly<Record<string, OutputSpec>> {
+  if (step.uses === 'builtin/nothing') return {};
   if (step.uses === 'builtin/register-model') return { version: { value: true } };
   if (step.uses !== 'builtin/best') return step.outputs ?? {};
   return { ...sourceOf(plan, step)?.outputs, item: { value: true } };

@@ -1,77 +1,98 @@
 import { AppError } from '../errors/app-error';
-import type { Graph, GraphNode, Params, Plan, StepSpec } from '../schemas/plan';
-import { evaluate, parseExpression } from './expressions';
+import type { Graph, GraphNode, NodeGroup, NodeSettings } from '../schemas/graph';
+import type { Params, Plan, StepSpec } from '../schemas/plan';
+import { evaluate, parseExpression, referencesOf } from './expressions';
 
 const ITEMS_MAX = 1_024; // PLAN_LIMITS.foreachItemsMax
-const NODES_MAX = 500; // PLAN_LIMITS.stepsMax
+const NODES_MAX = 10_000; // PLAN_LIMITS.stepsMax
 /** How long a step may go on after SIGTERM unless it says otherwise. */
 const GRACE_SECONDS = 120;
 
-/** The graph of one run: a foreach step becomes one node per item, `train[0]`, `train[1]`, … */
+type Item = Readonly<Record<string, unknown>>;
+
+/**
+ * The graph of one run: a foreach step becomes one node per item, `train[0]`, `train[1]`, …, and a
+ * join `train`. A list that only an earlier step gives is left as one node until it is known.
+ */
 export function expandGraph(plan: Plan, params: Params): Graph {
-  const keysOf = new Map<string, readonly string[]>();
-  const items = new Map<string, readonly Readonly<Record<string, unknown>>[] | undefined>();
-  for (const step of plan.steps) {
-    const list = itemsOf(step, params);
-    items.set(step.name, list);
-    keysOf.set(step.name, list?.map((_, i) => `${step.name}[${i}]`) ?? [step.name]);
-  }
   const nodes: GraphNode[] = [];
-  for (const step of plan.steps) {
-    const needs = step.needs.flatMap((name) => keysOf.get(name) ?? []);
-    const list = items.get(step.name);
-    for (const [i, key] of (keysOf.get(step.name) ?? []).entries()) {
-      nodes.push(toNode(step, { key, needs, index: nodes.length, item: list?.[i] }));
+  const groups: Record<string, NodeGroup> = {};
+  for (const [settings, step] of plan.steps.entries()) {
+    const add = (node: Omit<GraphNode, 'index' | 'settings'>): void => {
+      nodes.push({ ...node, index: nodes.length, settings });
+    };
+    const { name: key, needs } = step;
+    if (step.foreach !== undefined) groups[key] = groupFor(step);
+    if (step.foreach === undefined) add({ key, kind: 'step', needs });
+    else if (isKnownLate(step)) add({ key, kind: 'expand', needs });
+    else {
+      const items = itemsOf(step, { params });
+      if (items.length === 0) throw emptyList(step);
+      const keys = items.map((_, i) => `${key}[${i}]`);
+      for (const [i, item] of items.entries()) {
+        add({ key: keys[i] ?? key, kind: 'step', needs, group: key, item });
+      }
+      add({ key, kind: 'join', needs: keys });
     }
   }
   if (nodes.length > NODES_MAX) {
-    const message = `The run has ${nodes.length} steps; this version carries out at most ${NODES_MAX}.`;
+    const message = `The run has ${nodes.length} steps; at most ${NODES_MAX} are taken.`;
     throw new AppError('INVALID_ARGUMENT', message);
   }
-  return { nodes, params };
+  return { nodes, settings: plan.steps.map(settingsFor), groups };
 }
 
-function toNode(
-  step: StepSpec,
-  node: Pick<GraphNode, 'key' | 'needs' | 'index' | 'item'>,
-): GraphNode {
+/** The nodes of a foreach whose list was not known before; `scope` holds the outputs it is made of. */
+export function expandItems(step: StepSpec, before: GraphNode, scope: Item): GraphNode[] {
+  const { index, settings } = before;
+  return itemsOf(step, scope).map((item, i) => {
+    const key = `${before.key}[${i}]`;
+    return { key, kind: 'step', index, needs: [], settings, group: before.key, item };
+  });
+}
+
+/** True if the list of a foreach comes from an earlier step. */
+function isKnownLate(step: StepSpec): boolean {
+  const paths = Object.values(step.foreach ?? {}).flatMap((text) =>
+    referencesOf(parseExpression(text)),
+  );
+  return paths.some(([root]) => root === 'steps');
+}
+
+function groupFor(step: StepSpec): NodeGroup {
+  return { parallel: step.parallel ?? NODES_MAX, minSuccess: 1 };
+}
+
+function settingsFor(step: StepSpec): NodeSettings {
   return {
-    ...node,
     step: step.name,
-    if: step.if,
-    group:
-      step.foreach === undefined
-        ? undefined
-        : { name: step.name, parallel: step.parallel ?? ITEMS_MAX },
     builtin: step.uses?.startsWith('builtin/') ?? false,
+    conditional: step.if !== undefined,
     pool: step.pool,
     timeoutSeconds: step.timeoutSeconds,
     graceSeconds: step.checkpoint?.graceSeconds ?? GRACE_SECONDS,
     retry: step.retry,
+    priority: 0,
   };
 }
 
-function itemsOf(
-  step: StepSpec,
-  params: Params,
-): readonly Readonly<Record<string, unknown>>[] | undefined {
+function itemsOf(step: StepSpec, scope: Item): Item[] {
   const [entry] = Object.entries(step.foreach ?? {});
-  if (entry === undefined) return undefined;
+  if (entry === undefined) return [];
   const [variable, text] = entry;
-  const list = evaluate(parseExpression(text), { params });
-  if (!Array.isArray(list)) {
-    throw new AppError(
-      'INVALID_ARGUMENT',
-      `The foreach of step '${step.name}' is not over a list.`,
-    );
-  }
-  if (list.length === 0) {
-    const message = `The foreach of step '${step.name}' has no items: ${text} is an empty list.`;
-    throw new AppError('INVALID_ARGUMENT', message);
-  }
+  const list = evaluate(parseExpression(text), scope);
+  const foreach = `The foreach of step '${step.name}'`;
+  if (!Array.isArray(list))
+    throw new AppError('INVALID_ARGUMENT', `${foreach} is not over a list.`);
   if (list.length > ITEMS_MAX) {
-    const message = `The foreach of '${step.name}' has ${list.length} items; at most ${ITEMS_MAX}.`;
+    const message = `${foreach} has ${list.length} items; at most ${ITEMS_MAX}.`;
     throw new AppError('INVALID_ARGUMENT', message);
   }
   return list.map((value: unknown) => ({ [variable]: value }));
+}
+
+function emptyList(step: StepSpec): AppError {
+  const text = Object.values(step.foreach ?? {}).join(', ');
+  const message = `The foreach of step '${step.name}' has no items: ${text} is an empty list.`;
+  return new AppError('INVALID_ARGUMENT', message);
 }

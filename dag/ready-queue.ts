@@ -1,137 +1,280 @@
-import type { Graph, GraphNode } from '../schemas/plan';
-
-/** How a node can end. `cancelled` is set from outside only. */
-export type NodeEnd = 'succeeded' | 'failed' | 'skipped' | 'cancelled';
-/** A node that ended without running, and why. */
-export interface Skipped {
-  readonly key: string;
-  readonly reason: string;
-}
+import type { EndedNode, Graph, GraphNode, NodeEnd, NodeGroup } from '../schemas/graph';
+import { Heap } from './heap';
+import { endOfJoin } from './joins';
 
 /** Never more steps at once: keeps a workflow's commands and history within Temporal's limits. */
 const WINDOW = 200;
 
+interface GroupState extends NodeGroup {
+  running: number;
+  readonly parked: Heap<GraphNode>; // ready, but the group is full
+  readonly failures: Map<string, number>; // how often a reason was given
+  stopped: string | undefined; // why no further item starts
+}
+
 /**
- * Which nodes may run now: in-degree counts, order by index. Pure and deterministic.
- * A node is skipped when one of its needs did not succeed, or when all of them were skipped by their
- * conditions. Every node ends once; only `skipped` may still turn into `cancelled`.
+ * Which nodes may run now: in-degree counts and a heap by priority, then index. Pure and
+ * deterministic. Needs may lie in other segments: `settle` takes their ends, too. A node is blocked
+ * when a need did not succeed, skipped when all its needs were skipped. Every node ends once.
  */
 export class ReadyQueue {
-  private readonly nodes: ReadonlyMap<string, GraphNode>;
-  private readonly dependants = new Map<string, GraphNode[]>();
+  private readonly graph: Graph;
+  private readonly nodes = new Map<string, GraphNode>();
+  private readonly waiters = new Map<string, GraphNode[]>();
   private readonly open = new Map<string, number>(); // key → needs that have not ended
   private readonly ends = new Map<string, NodeEnd>();
-  private readonly broken = new Set<string>(); // did not succeed, or skipped because of such a one
+  private readonly reasons = new Map<string, string>();
+  private readonly groups = new Map<string, GroupState>();
   private readonly running = new Set<string>();
-  private ready: GraphNode[] = [];
+  private readonly ready: Heap<GraphNode>;
+  private endedHere = 0;
 
   constructor(graph: Graph) {
-    this.nodes = new Map(graph.nodes.map((node) => [node.key, node]));
-    for (const node of graph.nodes) {
-      this.open.set(node.key, node.needs.length);
-      if (node.needs.length === 0) this.ready.push(node);
-      for (const need of node.needs) this.addDependant(need, node);
-    }
+    this.graph = graph;
+    this.ready = this.heap();
+    for (const node of graph.nodes) this.add(node);
   }
 
-  /** Takes the nodes that may start now, lowest index first; they count as running from here on. */
+  /** The nodes that may start now, in order; they count as running from here on. */
   take(): GraphNode[] {
     const taken: GraphNode[] = [];
-    const left: GraphNode[] = [];
-    const inGroup = new Map<string, number>();
-    for (const key of this.running) this.count(inGroup, this.nodes.get(key));
-    for (const node of this.ready.sort((a, b) => a.index - b.index)) {
-      const { group } = node;
-      const isFull = group !== undefined && (inGroup.get(group.name) ?? 0) >= group.parallel;
-      if (isFull || this.running.size >= WINDOW) {
-        left.push(node);
+    while (this.running.size < WINDOW) {
+      const node = this.ready.pop();
+      if (node === undefined) break;
+      if (this.ends.has(node.key)) continue; // skipped or cancelled while it was ready
+      const group = this.groupOf(node);
+      if (group !== undefined && group.running >= group.parallel) {
+        group.parked.push(node);
         continue;
       }
+      if (group !== undefined) group.running += 1;
       this.running.add(node.key);
-      this.count(inGroup, node);
       taken.push(node);
     }
-    this.ready = left;
     return taken;
   }
 
-  /** Records how a node ended; returns the nodes that will never run because of it. */
-  settle(key: string, end: NodeEnd): Skipped[] {
-    const before = this.ends.get(key);
-    if (before !== undefined) {
-      if (before === 'skipped' && end === 'cancelled') this.ends.set(key, end);
-      return [];
-    }
-    const skipped: Skipped[] = [];
-    this.end(key, end);
+  /**
+   * Records how a node, here or in another segment, ended. Returns all that ended with it: itself,
+   * joins that are complete, and what will never run.
+   */
+  settle(key: string, end: NodeEnd, reason?: string): EndedNode[] {
+    if (this.ends.has(key)) return [];
+    const ended: EndedNode[] = [];
     // a work list, not recursion: a chain may be as long as the graph
-    const work = [key];
-    for (let ended = work.shift(); ended !== undefined; ended = work.shift()) {
-      for (const node of this.dependants.get(ended) ?? []) {
-        if (!this.hasNothingOpen(node)) continue;
-        const reason = this.skipReason(node);
-        if (reason === undefined) {
-          this.ready.push(node);
-          continue;
-        }
-        if (node.needs.some((need) => this.broken.has(need))) this.broken.add(node.key);
-        this.end(node.key, 'skipped');
-        skipped.push({ key: node.key, reason });
-        work.push(node.key);
+    const work: EndedNode[] = [{ key, end, ...(reason === undefined ? {} : { reason }) }];
+    for (let next = work.shift(); next !== undefined; next = work.shift()) {
+      if (this.ends.has(next.key)) continue;
+      ended.push(next);
+      this.record(next);
+      for (const waiter of this.waiters.get(next.key) ?? []) {
+        if (this.hasNothingOpen(waiter)) work.push(...this.whenOpened(waiter));
       }
+      work.push(...this.breakCircuit(next));
     }
-    return skipped;
+    return ended;
   }
 
-  /** True when nothing runs and nothing can start. */
+  /** A foreach whose list is known now: its items run, then the node ends as their join. */
+  expand(key: string, items: readonly GraphNode[]): EndedNode[] {
+    const before = this.nodes.get(key);
+    if (before === undefined || this.ends.has(key)) return [];
+    this.release(before);
+    const join: GraphNode = { ...before, kind: 'join', needs: items.map((item) => item.key) };
+    this.add(join, items.length);
+    for (const item of items) this.add(item);
+    return items.length === 0 ? this.settle(key, 'succeeded', 'its list is empty') : [];
+  }
+
+  /** True when every node of this graph has ended. */
   get done(): boolean {
-    return this.running.size === 0 && this.ready.length === 0;
+    return this.endedHere === this.nodes.size;
   }
-
-  /** The keys that failed, in order of the graph. */
-  get failed(): string[] {
-    return [...this.nodes.keys()].filter((key) => this.ends.get(key) === 'failed');
+  /** How many nodes have ended, and of how many. */
+  get progress(): { readonly ended: number; readonly of: number } {
+    return { ended: this.endedHere, of: this.nodes.size };
   }
-
-  /** The keys that have not ended, in order of the graph. */
+  get runningKeys(): readonly string[] {
+    return [...this.running];
+  }
+  /** The keys of this graph that have not ended, in order of the graph. */
   get unfinished(): string[] {
     return [...this.nodes.keys()].filter((key) => !this.ends.has(key));
   }
-
+  /** What makes a run fail: items of a foreach count through their join alone. */
+  get failed(): EndedNode[] {
+    const nodes = [...this.nodes.values()].filter(
+      (node) => this.ends.get(node.key) === 'failed' && node.group === undefined,
+    );
+    return nodes.map(({ key }) => ({ key, end: 'failed', reason: this.reasons.get(key) ?? '' }));
+  }
+  /** All that has ended, also in other segments, in the order of their ends. */
+  get ended(): EndedNode[] {
+    return [...this.ends.keys()].flatMap((key) => this.endedNode(key) ?? []);
+  }
+  nodeOf(key: string): GraphNode | undefined {
+    return this.nodes.get(key);
+  }
   /** How a node ended, or undefined. */
   endOf(key: string): NodeEnd | undefined {
     return this.ends.get(key);
   }
-
-  private addDependant(need: string, node: GraphNode): void {
-    const list = this.dependants.get(need);
-    if (list === undefined) this.dependants.set(need, [node]);
-    else list.push(node);
+  /** How a node ended, with the reason; undefined if it has not. */
+  endedNode(key: string): EndedNode | undefined {
+    const end = this.ends.get(key);
+    const reason = this.reasons.get(key);
+    if (end === undefined) return undefined;
+    return { key, end, ...(reason === undefined ? {} : { reason }) };
   }
 
-  private count(inGroup: Map<string, number>, node: GraphNode | undefined): void {
-    const name = node?.group?.name;
-    if (name !== undefined) inGroup.set(name, (inGroup.get(name) ?? 0) + 1);
+  /** Ends all that has not ended, without a look at who waits for whom. */
+  cancelAll(reason: string): EndedNode[] {
+    return this.unfinished.map((key) => {
+      const ended: EndedNode = { key, end: 'cancelled', reason };
+      this.record(ended);
+      return ended;
+    });
   }
 
-  private end(key: string, end: NodeEnd): void {
-    this.running.delete(key);
-    this.ready = this.ready.filter((node) => node.key !== key);
+  /** Lets a failed node, and what was blocked by it alone, run again; the keys that are open again. */
+  reopen(key: string): string[] {
+    if (this.ends.get(key) !== 'failed') return [];
+    const opened = this.blockedBy(key);
+    for (const again of opened) {
+      this.ends.delete(again);
+      this.reasons.delete(again);
+      this.endedHere -= 1;
+    }
+    for (const again of opened) {
+      const node = this.nodes.get(again);
+      if (node === undefined) continue;
+      const left = [...node.needs, ...(node.after ?? [])].filter((need) => !this.ends.has(need));
+      this.open.set(again, left.length);
+      if (left.length === 0) this.ready.push(node);
+    }
+    return opened;
+  }
+
+  /** The node and, transitively, the blocked or failed joins and blocked steps behind it. */
+  private blockedBy(key: string): string[] {
+    const found = new Set([key]);
+    for (const at of found) {
+      for (const waiter of this.waiters.get(at) ?? []) {
+        const end = this.ends.get(waiter.key);
+        if (end === 'blocked' || (end === 'failed' && waiter.kind === 'join')) {
+          found.add(waiter.key);
+        }
+      }
+    }
+    return [...found];
+  }
+
+  private heap(): Heap<GraphNode> {
+    const priority = (node: GraphNode): number => this.graph.settings[node.settings]?.priority ?? 0;
+    return new Heap((a, b) => {
+      const byPriority = priority(b) - priority(a);
+      return byPriority === 0 ? a.index < b.index : byPriority < 0;
+    });
+  }
+
+  private add(node: GraphNode, openNeeds?: number): void {
+    this.nodes.set(node.key, node);
+    const needs = [...node.needs, ...(node.after ?? [])];
+    this.open.set(node.key, openNeeds ?? needs.length);
+    for (const need of openNeeds === undefined ? needs : node.needs) {
+      const list = this.waiters.get(need);
+      if (list === undefined) this.waiters.set(need, [node]);
+      else list.push(node);
+    }
+    if (needs.length === 0 && node.kind !== 'join') this.ready.push(node);
+  }
+
+  private groupOf({ group: name }: GraphNode): GroupState | undefined {
+    if (name === undefined) return undefined;
+    const known = this.groups.get(name);
+    if (known !== undefined) return known;
+    const rules = this.graph.groups[name];
+    if (rules === undefined) return undefined;
+    const state: GroupState = {
+      ...rules,
+      running: 0,
+      parked: this.heap(),
+      failures: new Map(),
+      stopped: undefined,
+    };
+    this.groups.set(name, state);
+    return state;
+  }
+
+  private record({ key, end, reason }: EndedNode): void {
     this.ends.set(key, end);
-    if (end === 'failed' || end === 'cancelled') this.broken.add(key);
+    if (reason !== undefined) this.reasons.set(key, reason);
+    const node = this.nodes.get(key);
+    if (node === undefined) return; // of another segment
+    this.endedHere += 1;
+    this.release(node);
+  }
+
+  /** Gives back the place that a running node held. */
+  private release(node: GraphNode): void {
+    if (!this.running.delete(node.key)) return;
+    const group = this.groupOf(node);
+    if (group === undefined) return;
+    group.running -= 1;
+    let next = group.parked.pop();
+    while (next !== undefined && this.ends.has(next.key)) next = group.parked.pop();
+    if (next !== undefined) this.ready.push(next);
   }
 
   /** One more need of this node has ended; true if it was the last and the node has not ended yet. */
   private hasNothingOpen(node: GraphNode): boolean {
+    if (this.nodes.get(node.key) !== node) return false; // has become a join since
     const left = (this.open.get(node.key) ?? 0) - 1;
     this.open.set(node.key, left);
     return left === 0 && !this.ends.has(node.key);
   }
 
-  private skipReason(node: GraphNode): string | undefined {
-    const broken = node.needs.find((key) => this.broken.has(key));
-    if (broken !== undefined) return `${broken} did not succeed`;
-    const allSkipped = node.needs.every((key) => this.ends.get(key) === 'skipped');
-    return allSkipped ? `${node.needs[0] ?? 'its need'} was skipped` : undefined;
+  /** What ends at once when the last need of a node has ended; otherwise it is ready. */
+  private whenOpened(node: GraphNode): EndedNode[] {
+    if (node.kind === 'join') {
+      const ends = node.needs.flatMap((key) => this.endedNode(key) ?? []);
+      const { minSuccess = 1 } = this.graph.groups[node.key] ?? {};
+      return [endOfJoin(node.key, ends, minSuccess)];
+    }
+    const broken = node.needs.find((key) => isBroken(this.ends.get(key)));
+    if (broken !== undefined) {
+      return [{ key: node.key, end: 'blocked', reason: `${broken} did not succeed` }];
+    }
+    const allSkipped =
+      node.needs.length > 0 && node.needs.every((key) => this.ends.get(key) === 'skipped');
+    if (allSkipped) {
+      const reason = `${node.needs[0] ?? 'its need'} was skipped`;
+      return [{ key: node.key, end: 'skipped', reason }];
+    }
+    const stopped = this.groupOf(node)?.stopped;
+    if (stopped !== undefined) return [{ key: node.key, end: 'blocked', reason: stopped }];
+    this.ready.push(node);
+    return [];
   }
+
+  /** After many failures alike, the items of a foreach that have not begun will not begin. */
+  private breakCircuit({ key, end, reason = '' }: EndedNode): EndedNode[] {
+    const node = this.nodes.get(key);
+    const group = node === undefined ? undefined : this.groupOf(node);
+    if (end !== 'failed' || node === undefined || group?.stopAfter === undefined) return [];
+    const count = (group.failures.get(reason) ?? 0) + 1;
+    group.failures.set(reason, count);
+    if (count < group.stopAfter || group.stopped !== undefined) return [];
+    group.stopped = `${count} items failed alike: ${reason}`;
+    const waiting = [...this.nodes.values()].filter(
+      (other) =>
+        other.group === node.group && !this.ends.has(other.key) && !this.running.has(other.key),
+    );
+    const why = group.stopped;
+    return waiting.map((other) => ({ key: other.key, end: 'blocked', reason: why }));
+  }
+}
+
+function isBroken(end: NodeEnd | undefined): boolean {
+  return end === 'failed' || end === 'blocked' || end === 'cancelled';
 }

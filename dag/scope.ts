@@ -1,5 +1,5 @@
 import { evaluate, ExpressionError, parseExpression } from './expressions';
-import type { Graph, GraphNode, Outputs, StepSpec } from '../schemas/plan';
+import type { Outputs, Params, StepSpec } from '../schemas/plan';
 
 /** What an artifact looks like inside an expression: only its reference. */
 export interface ArtifactRef {
@@ -7,30 +7,36 @@ export interface ArtifactRef {
   readonly kind: string;
 }
 
+/** What a node of an earlier step has left behind; `outputs` null if it did not succeed. */
+export interface ScopeStep {
+  readonly step: string; // name in the plan
+  readonly isForeach: boolean;
+  readonly item: Readonly<Record<string, unknown>> | undefined;
+  readonly outputs: Outputs | null;
+}
+
 /**
  * What expressions of a node may read: `params`, `item`, `steps.<name>.outputs`. The outputs of a
  * foreach step are a list in item order, each with `item`.
  */
 export function scopeFor(
-  graph: Graph,
-  node: Pick<GraphNode, 'item'>,
-  outputs: Readonly<Record<string, Outputs | undefined>>,
+  params: Params,
+  item: Readonly<Record<string, unknown>> | undefined,
+  earlier: readonly ScopeStep[],
 ): Readonly<Record<string, unknown>> {
   const steps: Record<string, { outputs: unknown }> = {};
-  for (const other of graph.nodes) {
+  for (const other of earlier) {
     // a foreach whose items all ended without outputs is an empty list, not nothing
-    if (other.group !== undefined) steps[other.step] ??= { outputs: [] };
-    const committed = outputs[other.key];
-    if (committed === undefined) continue;
-    const values = plain(committed);
-    if (other.group === undefined) {
-      steps[other.step] = { outputs: values };
-      continue;
+    if (other.isForeach) steps[other.step] ??= { outputs: [] };
+    if (other.outputs === null) continue;
+    const values = plain(other.outputs);
+    if (!other.isForeach) steps[other.step] = { outputs: values };
+    else if (other.item !== undefined) {
+      const list = steps[other.step]?.outputs as unknown[];
+      list.push({ ...values, item: other.item });
     }
-    const list = steps[other.step]?.outputs as unknown[];
-    list.push({ ...values, item: other.item });
   }
-  return { params: graph.params, item: node.item ?? {}, steps };
+  return { params, item: item ?? {}, steps };
 }
 
 /**

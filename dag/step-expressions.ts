@@ -23,7 +23,7 @@ const ROOTS_ON_NODE = [...ROOTS, 'inputs'];
 /** Every expression of a step, parsed, in the order of the step's keys. */
 export function expressionsOf(step: StepSpec): StepExpression[] {
   const bare = (path: string, text: string, role: Place['role']): StepExpression[] => {
-    const place = { path, role, roots: role === 'list' ? ['params'] : ROOTS };
+    const place = { path, role, roots: role === 'list' ? ['params', 'steps'] : ROOTS };
     return attempt(place, () => [parseExpression(text)]);
   };
   const free = (path: string, text: string, roots: readonly string[]): StepExpression[] =>

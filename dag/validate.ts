@@ -5,7 +5,7 @@ import { nameProblem, stepNameProblem, validateStep } from './validate-step';
 
 export { needsOf } from './step-expressions';
 
-const STEPS_MAX = 500; // PLAN_LIMITS.stepsMax
+const STEPS_MAX = 10_000; // PLAN_LIMITS.stepsMax
 
 /** Every problem of a plan at once; an empty list means that it can run. */
 export function validatePlan(plan: Plan): Problem[] {

@@ -46,15 +46,17 @@ export async function beginAttempt(
   deps: AttemptDeps,
   input: BeginAttempt & { readonly projectId: string },
 ): Promise<AttemptTicket> {
-  const { projectId, runId, stepKey, attempt, node } = input;
+  const { projectId, runId, stepKey, attempt, node, readyAtMs } = input;
   const key = { projectId, runId, stepKey, attempt };
   const step = found(await findStep(deps.postgres, key), 'step', `${runId}/${stepKey}`);
   const rendered = await renderStep(deps, key, step);
   if (step.outputs !== null) return committedTicket(rendered, step);
   const checkpoint = await selectNewestCheckpoint(deps.postgres, key);
   const token = deps.createToken('attempt');
+  const waited = `waiting for a worker of pool ${step.spec.pool}`;
+  const ready = readyAtMs === undefined ? undefined : { reason: waited, atMs: readyAtMs };
   await deps.postgres.transaction(async (sql) => {
-    await markStepStarted(sql, { ...key, reason: `on node ${node}` });
+    await markStepStarted(sql, { ...key, reason: `on node ${node}`, ready });
     await assertNewestAttempt(sql, { ...key, pipelineRunId: runId });
     await insertAttempt(sql, { ...key, node, resumedFrom: checkpoint?.name ?? null });
     await loseOlderAttempts(sql, key);

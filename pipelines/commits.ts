@@ -7,7 +7,10 @@ import { endAttempt } from '../storage/postgres/attempts';
 import type { AttemptKey } from '../storage/postgres/attempts';
 import { selectLatestMetrics } from '../storage/postgres/metrics';
 import { closeRunsOfSteps, selectRun } from '../storage/postgres/runs';
-import { commitOutputs, findStep, findTrackedRun } from '../storage/postgres/steps';
+import { commitOutputs } from '../storage/postgres/step-outputs';
+import { findStep, findTrackedRun } from '../storage/postgres/steps';
+import { recordTransitions } from '../storage/postgres/transitions';
+import type { RecordedTransition } from '../storage/postgres/transitions';
 import { assertNewestAttempt } from '../tracker/adoption';
 import { artifactRootOf } from '../tracker/artifact-files';
 import { commitArtifact, linkArtifact } from '../tracker/artifacts';
@@ -18,8 +21,8 @@ export interface CommitDeps extends ArtifactDeps {
   readonly metrics: Metrics;
 }
 type Committed = z.infer<typeof CommitAttempt>;
-/** A plain output travels in workflow histories: more belongs into a file. */
-const VALUE_CHARS_MAX = 1_024;
+/** Room for the list of a large foreach; more belongs into a file. */
+const VALUE_CHARS_MAX = 64 * 1024;
 /** Of the names that are there instead of a missing one. */
 const KEYS_SHOWN_MAX = 10;
 /** The most that one read of a series gives. */
@@ -42,6 +45,7 @@ export async function commitAttempt(
     outputs[name] = await readOutput(deps, { ...input, name, spec, trackedRunId });
   }
   const committed = await deps.postgres.transaction(async (sql) => {
+    await recordTransitions(sql, { ...attempt, transitions: [succeeded(attempt)] });
     await assertNewestAttempt(sql, { ...attempt, pipelineRunId: attempt.runId });
     const first = await commitOutputs(sql, { ...attempt, outputs });
     await endAttempt(sql, { ...attempt, status: 'succeeded', exitCode: 0 });
@@ -53,6 +57,20 @@ export async function commitAttempt(
   if (trackedRunId !== undefined)
     await showArtifacts(deps, { attempt, trackedRunId, outputs: committed });
   return committed;
+}
+
+/** What is recorded of the attempt that committed. */
+export function succeeded({ stepKey, attempt }: AttemptKey): RecordedTransition {
+  return {
+    stepKey,
+    attempt,
+    state: 'succeeded',
+    status: 'succeeded',
+    reason: undefined,
+    failureClass: undefined,
+    isLost: false,
+    atMs: Date.now(),
+  };
 }
 
 interface Wanted extends Committed {
@@ -80,7 +98,7 @@ async function readOutput(deps: CommitDeps, wanted: Wanted): Promise<OutputValue
   if (JSON.stringify(value).length > VALUE_CHARS_MAX) {
     throw new AppError(
       'TOO_LARGE',
-      `The output '${name}' is larger than 1 KiB: write it to a file.`,
+      `The output '${name}' is larger than 64 KiB: write it to a file.`,
     );
   }
   return { value };

@@ -1,14 +1,18 @@
+import { segmentsOf } from '../dag/segments';
 import { AppError, found, requireArgument } from '../errors/app-error';
 import type { PipelineRun, StartPipelineRun } from '../schemas/pipeline-runs';
+import type { Outputs } from '../schemas/plan';
 import { loseOpenAttempts } from '../storage/postgres/attempts';
 import { errorCode, type Postgres, type Sql } from '../storage/postgres/client';
 import { insertExperiment, selectExperimentByName } from '../storage/postgres/experiments';
 import * as stored from '../storage/postgres/pipeline-runs';
 import { findPlan, insertPlan } from '../storage/postgres/plans';
 import { closeRunsOfPipelineRun } from '../storage/postgres/runs';
+import { findOutputs, measureOutputs } from '../storage/postgres/step-outputs';
 import { endOpenSteps, insertSteps } from '../storage/postgres/steps';
-import type { BegunRun, RunPipelineInput } from '../workflows/contract';
+import type { BegunRun, ControlRun, RunPipelineInput } from '../workflows/contract';
 import { preparePlan, type PreparedPlan } from './plans';
+import { toSteps, withoutItems } from './segments';
 
 export interface PipelineRunDeps {
   readonly postgres: Postgres;
@@ -23,6 +27,8 @@ export interface PipelineRunStarter {
   ): Promise<{ readonly runId: string }>;
   /** `gone` if no workflow of this run is open any more. */
   cancelPipelineRun(runId: string): Promise<'asked' | 'gone'>;
+  /** Throws INVALID_STATE with the workflow's words if it cannot be done; `gone` as above. */
+  controlPipelineRun(runId: string, control: ControlRun): Promise<'done' | 'gone'>;
 }
 export interface PipelineRunStart {
   readonly postgres: Postgres;
@@ -30,6 +36,8 @@ export interface PipelineRunStart {
 }
 /** Ids may come from a client that starts the workflow itself; keys and paths are made of them. */
 const RUN_ID = /^[\x21-\x7e]{1,80}$/;
+/** A result is read by callers, not a store: larger outputs are read from the api. */
+const RESULT_BYTES_MAX = 512 * 1024;
 const UNIQUE_VIOLATION = '23505';
 const FOREIGN_KEY_VIOLATION = '23503';
 
@@ -42,7 +50,7 @@ export async function startPipelineRun(
   input: { readonly projectId: string; readonly start: StartPipelineRun },
 ): Promise<PipelineRun> {
   const { projectId, start } = input;
-  const { runKey, codeDigest } = start;
+  const { runKey, codeDigest, priority } = start;
   const prepared = preparePlan(start);
   const before =
     runKey === undefined
@@ -59,10 +67,12 @@ export async function startPipelineRun(
     params,
     ...(codeDigest === undefined ? {} : { codeDigest }),
     ...(runKey === undefined ? {} : { runKey }),
+    ...(priority === undefined ? {} : { priority }),
   });
   // the workflow writes the same row; whoever comes first does it, so a reader finds it at once
   const id = runId;
-  const run = { projectId, id, planId, pipeline: plan.name, params, codeDigest, runKey };
+  const of = { projectId, id, planId, pipeline: plan.name, params };
+  const run = { ...of, codeDigest, runKey, priority };
   await stored.insertPipelineRun(deps.postgres, run).catch(refusal(run));
   return getPipelineRun(deps, { projectId, id });
 }
@@ -72,18 +82,15 @@ export async function beginPipelineRun(
   deps: PipelineRunDeps,
   input: RunPipelineInput & { readonly runId: string },
 ): Promise<BegunRun> {
-  const { projectId = 'default', runId: id, codeDigest, runKey } = input;
+  const { projectId = 'default', runId: id, codeDigest, runKey, priority } = input;
   requireArgument(RUN_ID.test(id), `The run id '${id}' must be 1 to 80 characters without blanks.`);
   const prepared = await preparedFor(deps, { ...input, projectId });
   const { planId, plan, params, graph } = prepared;
-  const run = { projectId, id, planId, pipeline: plan.name, params, codeDigest, runKey };
-  const specs = new Map(plan.steps.map((step) => [step.name, step]));
-  const steps = graph.nodes.map(({ key, index, item, step }) => ({
-    key,
-    index,
-    item,
-    spec: found(specs.get(step), 'step', step),
-  }));
+  const of = { projectId, id, planId, pipeline: plan.name, params };
+  const run = { ...of, codeDigest, runKey, priority };
+  const steps = toSteps(plan, graph.nodes);
+  const segments = segmentsOf(graph);
+  const [segment] = segments;
   const store = async (sql: Sql): Promise<void> => {
     await insertPlan(sql, { projectId, id: planId, plan });
     await stored.insertPipelineRun(sql, run);
@@ -93,7 +100,10 @@ export async function beginPipelineRun(
     await stored.startPipelineRun(sql, { projectId, id });
   };
   await deps.postgres.transaction(store).catch(refusal(run));
-  return { runId: id, pipeline: plan.name, graph };
+  const isSmall = segments.length === 1 && segment !== undefined;
+  const begun = { runId: id, pipeline: plan.name, segments: segments.length };
+  const whole = isSmall ? { ...segment, nodes: withoutItems(segment.nodes) } : null;
+  return { ...begun, segment: whole };
 }
 
 /**
@@ -167,6 +177,15 @@ export async function finishPipelineRun(
     await closeRunsOfPipelineRun(sql, { ...closed, atMs: Date.now() });
   });
 }
+
+/** The outputs of a run by step key; empty if they are too large for a workflow's result. */
+export async function outputsOfRun(
+  deps: PipelineRunDeps,
+  run: { readonly projectId: string; readonly runId: string },
+): Promise<Record<string, Outputs>> {
+  const bytes = await measureOutputs(deps.postgres, run);
+  return bytes <= RESULT_BYTES_MAX ? findOutputs(deps.postgres, run) : {};
+}
 /** What a tracked run shows that was still open when its pipeline run ended. */
 const TRACKED_STATUS = { succeeded: 'FINISHED', failed: 'FAILED', cancelled: 'KILLED' } as const;
 
@@ -186,6 +205,31 @@ export async function cancelPipelineRun(
     const { projectId, id: runId } = key;
     await finishPipelineRun(deps, { projectId, runId, status: 'cancelled', reason });
   }
+  return getPipelineRun(deps, key);
+}
+
+/** Steers a run that is under way. INVALID_STATE says why it cannot be done. */
+export async function controlPipelineRun(
+  deps: PipelineRunStart,
+  key: stored.PipelineRunKey,
+  control: ControlRun,
+): Promise<PipelineRun> {
+  const run = await getPipelineRun(deps, key);
+  if (run.endedAt !== null) {
+    throw new AppError('INVALID_STATE', `The run '${key.id}' has already ${run.status}.`);
+  }
+  if ((await deps.starter.controlPipelineRun(key.id, control)) === 'gone') {
+    throw new AppError('INVALID_STATE', `The run '${key.id}' is not under way any more.`);
+  }
+  const { actor, reason, action, ...detail } = control;
+  await stored.steerPipelineRun(deps.postgres, {
+    ...key,
+    actor,
+    action,
+    detail: { ...detail, reason },
+    ...(action === 'pause' || action === 'continue' ? { isPaused: action === 'pause' } : {}),
+    ...(control.action === 'priority' ? { priority: control.priority } : {}),
+  });
   return getPipelineRun(deps, key);
 }
 

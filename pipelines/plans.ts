@@ -4,7 +4,8 @@ import { resolveParams } from '../dag/params';
 import { planId } from '../dag/plan-id';
 import { needsOf, validatePlan } from '../dag/validate';
 import { AppError, type Problem } from '../errors/app-error';
-import { Params, Plan, PLAN_LIMITS, type Graph } from '../schemas/plan';
+import type { Graph } from '../schemas/graph';
+import { Params, Plan, PLAN_LIMITS } from '../schemas/plan';
 
 /** A plan that was checked together with the parameters of one run. */
 export interface PreparedPlan {

@@ -1,16 +1,16 @@
 import { createHash } from 'node:crypto';
-import { expandGraph } from '../dag/expand';
 import { ExpressionError } from '../dag/expressions';
-import { resolveInputs, scopeFor } from '../dag/scope';
+import { resolveInputs, scopeFor, type ScopeStep } from '../dag/scope';
 import { renderArgv, renderText, renderValue } from '../dag/template';
-import { AppError, found } from '../errors/app-error';
+import { AppError } from '../errors/app-error';
 import type { PipelineRun } from '../schemas/pipeline-runs';
-import type { Graph, Outputs, StepSpec } from '../schemas/plan';
-import { findPlan } from '../storage/postgres/plans';
-import { findOutputs } from '../storage/postgres/steps';
+import type { StepSpec } from '../schemas/plan';
+import { findScopeSteps } from '../storage/postgres/step-outputs';
 import type { StepKey, StoredStep } from '../storage/postgres/steps';
 import { getPipelineRun } from './pipeline-runs';
 import type { PipelineRunDeps } from './pipeline-runs';
+
+type Scope = ReturnType<typeof scopeFor>;
 
 /** A step with every expression worked out. */
 export interface RenderedStep {
@@ -31,22 +31,30 @@ export async function renderStep(
 ): Promise<RenderedStep> {
   const { projectId, runId } = key;
   const run = await getPipelineRun(deps, { projectId, id: runId });
-  const plan = found(
-    await findPlan(deps.postgres, { projectId, id: run.planId }),
-    'plan',
-    run.planId,
-  );
-  const outputs = await findOutputs(deps.postgres, { projectId, runId });
-  const graph = expandGraph(plan, run.params);
-  const scope = scopeFor(graph, { item: step.item }, outputs);
+  const { earlier, scope } = await scopeOf(deps, run, { projectId, ...step });
   try {
     const rendered = render(step.spec, scope);
-    const positions = positionsIn(rendered.inputs, listsOf({ graph, scope, outputs }));
+    const positions = positionsIn(rendered.inputs, listsOf(scope, earlier));
     return { run, ...rendered, positions };
   } catch (error) {
     if (!(error instanceof ExpressionError)) throw error;
     throw new AppError('INVALID_ARGUMENT', `An expression cannot be worked out: ${error.message}.`);
   }
+}
+
+/** What the expressions of a step may read: params, its item, and what the steps it names left. */
+export async function scopeOf(
+  deps: PipelineRunDeps,
+  run: Pick<PipelineRun, 'id' | 'params'>,
+  step: Pick<StoredStep, 'spec' | 'item'> & { readonly projectId: string },
+): Promise<{ readonly earlier: readonly ScopeStep[]; readonly scope: Scope }> {
+  const { projectId } = step;
+  const { needs } = step.spec;
+  const earlier =
+    needs.length === 0
+      ? []
+      : await findScopeSteps(deps.postgres, { projectId, runId: run.id, steps: needs });
+  return { earlier, scope: scopeFor(run.params, step.item, earlier) };
 }
 
 function render(
@@ -66,21 +74,17 @@ function render(
 }
 
 /** The lists of foreach steps in a scope → the positions of the items in each; the skipped are left out. */
-function listsOf(of: {
-  readonly graph: Graph;
-  readonly scope: ReturnType<typeof scopeFor>;
-  readonly outputs: Readonly<Record<string, Outputs | undefined>>;
-}): Map<unknown, number[]> {
-  const steps = of.scope['steps'] as Readonly<Record<string, { readonly outputs: unknown }>>;
+function listsOf(scope: Scope, earlier: readonly ScopeStep[]): Map<unknown, number[]> {
+  const steps = scope['steps'] as Readonly<Record<string, { readonly outputs: unknown }>>;
   const seen = new Map<string, number>();
   const lists = new Map<unknown, number[]>();
-  for (const { key, step, group } of of.graph.nodes) {
-    if (group === undefined) continue;
+  for (const { step, isForeach, item, outputs } of earlier) {
+    if (!isForeach || item === undefined) continue;
     const position = seen.get(step) ?? 0;
     seen.set(step, position + 1);
     const list = steps[step]?.outputs;
     const positions = lists.get(list) ?? [];
-    if (of.outputs[key] !== undefined) positions.push(position);
+    if (outputs !== null) positions.push(position);
     lists.set(list, positions);
   }
   return lists;

@@ -1,9 +1,13 @@
 import { bestOf } from '../dag/builtins';
 import { isArtifactRef } from '../dag/scope';
 import { AppError, found, requireArgument } from '../errors/app-error';
+import type { ExecuteStepInput } from '../schemas/attempts';
 import type { Step } from '../schemas/pipeline-runs';
 import type { Outputs } from '../schemas/plan';
+import { completeSteps as insertCompleted } from '../storage/postgres/completed-steps';
+import type { CompletedStep } from '../storage/postgres/completed-steps';
 import * as stored from '../storage/postgres/steps';
+import { createBatches } from './batches';
 import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
 import { renderStep } from './step-scope';
 
@@ -51,21 +55,45 @@ function whyWaiting(item: stored.ListedStep, open: ReadonlySet<string>): string 
   return `waiting for one of the ${item.parallel} at once to end`;
 }
 
-/** Carries out a built-in step and commits its outputs. Idempotent: the first commit wins. */
-export async function runBuiltin(deps: BuiltinDeps, key: stored.StepKey): Promise<Outputs> {
-  const step = found(await stored.findStep(deps.postgres, key), 'step', key.stepKey);
-  if (step.outputs !== null) return step.outputs;
-  const rendered = await renderStep(deps, key, step);
-  const outputs = await carryOut(deps, step.spec.uses, { ...key, ...rendered });
-  const committed = await stored.commitOutputs(deps.postgres, { ...key, outputs });
-  return found(committed, 'step', key.stepKey);
+interface CompleteStep extends CompletedStep {
+  readonly projectId: string;
+  readonly runId: string;
+}
+/** Carries out built-in steps; opened once per process, because it gathers what ends together. */
+export type RunBuiltin = (input: ExecuteStepInput) => Promise<void>;
+
+export function createRunBuiltin(deps: BuiltinDeps): RunBuiltin {
+  const complete = createBatches<CompleteStep>((steps) => completeSteps(deps, steps));
+  return async (input) => {
+    const { projectId, runId, stepKey, readyAtMs } = input;
+    const startedAtMs = Date.now();
+    const step = found(await stored.findStep(deps.postgres, input), 'step', stepKey);
+    const outputs = step.outputs ?? (await carryOut(deps, input, step));
+    const endedAtMs = Date.now();
+    await complete({ projectId, runId, stepKey, outputs, readyAtMs, startedAtMs, endedAtMs });
+  };
 }
 
+/** Commits what ended together: one transaction for each run. */
+async function completeSteps(deps: BuiltinDeps, steps: readonly CompleteStep[]): Promise<void> {
+  const byRun = new Map<string, CompleteStep[]>();
+  for (const step of steps) byRun.set(step.runId, [...(byRun.get(step.runId) ?? []), step]);
+  for (const [runId, own] of byRun) {
+    const projectId = own[0]?.projectId ?? '';
+    const of = { projectId, runId, node: 'control worker', steps: own };
+    await insertCompleted(deps.postgres, of);
+  }
+}
+
+/** Repeating it gives the same: registering goes by an idempotency key. */
 async function carryOut(
   deps: BuiltinDeps,
-  uses: string | undefined,
-  builtin: Builtin,
+  key: stored.StepKey,
+  step: stored.StoredStep,
 ): Promise<Outputs> {
+  const { uses } = step.spec;
+  if (uses === 'builtin/nothing') return {};
+  const builtin: Builtin = { ...key, ...(await renderStep(deps, key, step)) };
   if (uses === 'builtin/best') {
     const { by, mode = 'max' } = builtin.with;
     return bestOf(builtin.inputs['runs'], { by: String(by), mode: String(mode) });

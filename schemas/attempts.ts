@@ -9,6 +9,7 @@ export interface ExecuteStepInput {
   readonly runId: string;
   readonly stepKey: string;
   readonly attempt: number; // 1, 2, …; also the fencing token
+  readonly readyAtMs: number; // when nothing but a worker was missing
   readonly timeoutSeconds: number;
   readonly graceSeconds: number;
 }
@@ -22,6 +23,7 @@ export const BeginAttempt = z.strictObject({
   stepKey: z.string(),
   attempt: z.number().int().min(1),
   node: z.string().max(200),
+  readyAtMs: z.number().int().min(0).optional(), // when nothing but a worker was missing
 });
 export type BeginAttempt = z.infer<typeof BeginAttempt>;
 

@@ -5,6 +5,9 @@ import { isStorable } from './storable';
 export const PipelineRunStatus = z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']);
 export type PipelineRunStatus = z.infer<typeof PipelineRunStatus>;
 
+/** 1 starts first, 5 last; runs have 3 unless told. */
+const Priority = z.number().int().min(1).max(5);
+
 /** Body of POST /api/v1/pipeline-runs. `runKey` makes the start exactly-once. */
 export const StartPipelineRun = z.strictObject({
   plan: Plan,
@@ -14,6 +17,7 @@ export const StartPipelineRun = z.strictObject({
     .regex(/^[0-9a-f]{64}$/)
     .optional(),
   runKey: z.string().min(1).max(200).optional(),
+  priority: Priority.optional(),
 });
 export type StartPipelineRun = z.infer<typeof StartPipelineRun>;
 
@@ -25,11 +29,23 @@ export const PipelineRun = z.object({
   codeDigest: z.string().nullable(),
   status: PipelineRunStatus,
   reason: z.string().nullable(),
+  isPaused: z.boolean(),
+  priority: Priority,
   createdAt: z.iso.datetime(),
   startedAt: z.iso.datetime().nullable(),
   endedAt: z.iso.datetime().nullable(),
 });
 export type PipelineRun = z.infer<typeof PipelineRun>;
+
+const why = { reason: z.string().max(1000).default('') };
+const StepKey = z.string().min(1).max(500);
+/** Body of POST /api/v1/pipeline-runs/{id}/control: steers a run that is under way. */
+export const ControlPipelineRun = z.discriminatedUnion('action', [
+  z.strictObject({ action: z.enum(['pause', 'continue']), ...why }),
+  z.strictObject({ action: z.enum(['skip', 'retry']), stepKey: StepKey, ...why }),
+  z.strictObject({ action: z.literal('priority'), priority: Priority, ...why }),
+]);
+export type ControlPipelineRun = z.infer<typeof ControlPipelineRun>;
 
 export const StepStatus = z.enum([
   'waiting',

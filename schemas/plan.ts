@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 /** Limits of a plan; each with its reason. */
 export const PLAN_LIMITS = {
-  stepsMax: 500, // one workflow interprets the whole run: keeps its history under 4,096 events
+  stepsMax: 10_000, // their rows and the graph are written at the start of a run, in seconds
   foreachItemsMax: 1024,
   planBytesMax: 2 * 1024 * 1024,
   paramsBytesMax: 64 * 1024,
@@ -72,32 +72,11 @@ export type Plan = z.infer<typeof Plan>;
 export const Params = z.record(z.string(), z.json());
 export type Params = z.infer<typeof Params>;
 
-/** What a step leaves behind under one output name. Small on purpose: it travels in histories. */
+/** What a step leaves behind under one output name. */
 export const OutputValue = z.union([
   z.strictObject({ artifact: z.string(), kind: z.string() }), // artifact id
-  z.strictObject({ value: z.json() }), // JSON of at most 1 KiB
+  z.strictObject({ value: z.json() }), // JSON of at most 64 KiB
 ]);
 export type OutputValue = z.infer<typeof OutputValue>;
 export const Outputs = z.record(z.string(), OutputValue);
 export type Outputs = z.infer<typeof Outputs>;
-
-/** One node of the expanded graph: a step, or one item of a foreach. */
-export interface GraphNode {
-  readonly key: string; // 'prepare', 'train[0]'
-  readonly step: string; // name in the plan
-  readonly index: number; // position in the graph: the total order of the ready queue
-  readonly item: Readonly<Record<string, unknown>> | undefined;
-  readonly needs: readonly string[]; // keys
-  readonly if: string | undefined;
-  readonly group: { readonly name: string; readonly parallel: number } | undefined;
-  readonly builtin: boolean;
-  readonly pool: string;
-  readonly timeoutSeconds: number;
-  readonly graceSeconds: number;
-  readonly retry: { readonly max: number; readonly on: readonly FailureClass[] };
-}
-/** What the workflow needs to know of a run: topology only, no specs. */
-export interface Graph {
-  readonly nodes: readonly GraphNode[];
-  readonly params: Params;
-}

@@ -125,8 +125,8 @@ async function beginAttempt(
   patienceMs: () => number,
 ): Promise<AttemptTicket> {
   const http = createHttp({ baseUrl: node.api, token: node.token, patienceMs });
-  const { runId, stepKey, attempt } = input;
-  const body = { runId, stepKey, attempt, node: node.name };
+  const { runId, stepKey, attempt, readyAtMs } = input;
+  const body = { runId, stepKey, attempt, readyAtMs, node: node.name };
   return AttemptTicket.parse(await http.post('/api/v1/attempts', body));
 }
 

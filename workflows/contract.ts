@@ -1,4 +1,5 @@
-import type { Graph, Outputs, Params, Plan } from '../schemas/plan';
+import type { EndedNode, GraphNode, Segment } from '../schemas/graph';
+import type { Outputs, Params, Plan } from '../schemas/plan';
 
 /**
  * The names by which anyone starts and steers our workflows, through the cli, the api or
@@ -27,17 +28,93 @@ export interface RunPipelineInput {
   readonly params?: Params;
   readonly codeDigest?: string;
   readonly runKey?: string;
+  /** Set by the workflow itself when it goes on in a new history. */
+  readonly carried?: CarriedState | undefined;
+  /** 1 (first) to 5; 3 unless given. */
+  readonly priority?: number;
 }
 export interface RunPipelineResult {
   readonly runId: string;
   readonly status: 'succeeded' | 'failed' | 'cancelled';
-  readonly outputs: Readonly<Record<string, Outputs>>; // by step key
+  /** By step key; empty if they are larger than 512 KiB in all: read them from the api. */
+  readonly outputs: Readonly<Record<string, Outputs>>;
 }
 /** What `beginRun` gives the workflow. */
 export interface BegunRun {
   readonly runId: string;
   readonly pipeline: string;
-  readonly graph: Graph;
+  /** How many workflows interpret the run; 1: the run's own workflow does. */
+  readonly segments: number;
+  /** The whole graph, if there is one segment only. */
+  readonly segment: Segment | null;
+}
+
+/** Update of `runPipeline`: steers a run that is under way; answers when the run has taken it. */
+export const CONTROL_RUN_UPDATE = 'controlRun';
+/** Signal to a part of a run, with the same content. */
+export const CONTROL_SEGMENT_SIGNAL = 'controlSegment';
+export const PRIORITY_MIN = 1;
+export const PRIORITY_MAX = 5;
+/** What to change, who wants it, and why. */
+export type ControlRun = {
+  readonly actor: string;
+  readonly reason: string;
+} & (
+  | { readonly action: 'pause' | 'continue' } // nothing new starts; what runs goes on
+  | { readonly action: 'skip' | 'retry'; readonly stepKey: string }
+  | { readonly action: 'priority'; readonly priority: number } // 1 (first) to 5, normally 3
+);
+
+/** Why a control is refused before it is taken; undefined if it is not. */
+export function controlProblem(control: ControlRun): string | undefined {
+  const { actor, reason } = control;
+  if (!isText(actor, 1, 500)) return 'The actor is not a text of 1 to 500 characters.';
+  if (!isText(reason, 0, 1000)) return 'The reason is not a text of at most 1000 characters.';
+  switch (control.action) {
+    case 'pause':
+    case 'continue':
+      return undefined;
+    case 'skip':
+    case 'retry':
+      return isText(control.stepKey, 1, 500) ? undefined : 'The step key is no text.';
+    case 'priority': {
+      const { priority } = control;
+      const fits = Number.isInteger(priority) && priority >= PRIORITY_MIN;
+      return fits && priority <= PRIORITY_MAX ? undefined : 'The priority is not 1 to 5.';
+    }
+    default:
+      return 'The action is none of pause, continue, skip, retry and priority.';
+  }
+}
+
+/** Workflow type of one part of a large run; started by `runPipeline` only. */
+export const RUN_SEGMENT = 'runSegment';
+export function segmentWorkflowId(runId: string, segment: number): string {
+  return `${pipelineRunWorkflowId(runId)}/segment/${segment}`;
+}
+export interface RunSegmentInput {
+  readonly projectId: string;
+  readonly runId: string;
+  readonly pipeline: string;
+  readonly segment: number;
+  readonly priority?: number;
+  readonly carried?: CarriedState;
+}
+export interface SegmentResult {
+  readonly isCancelled: boolean;
+  /** What makes the run fail, the first few. */
+  readonly failed: readonly EndedNode[];
+}
+/** Signal from segment to segment: nodes that the other one waits for have ended. */
+export const NODES_ENDED_SIGNAL = 'nodesEnded';
+
+/** What an interpreter takes along into a new history; nothing runs at that moment. */
+export interface CarriedState {
+  readonly ended: readonly EndedNode[];
+  readonly expanded: readonly { readonly key: string; readonly items: readonly GraphNode[] }[];
+  readonly attempts: readonly (readonly [key: string, attempt: number])[]; // of failed steps
+  readonly isPaused: boolean;
+  readonly priority: number;
 }
 
 /** Entity workflow per registered model: serialises alias changes. */

@@ -1,2 +1,3 @@
 export { modelAliases } from './model-aliases';
 export { runPipeline } from './run-pipeline';
+export { runSegment } from './run-segment';

@@ -5,7 +5,7 @@ import {
 } from '@temporalio/workflow';
 import type { Activities } from '../activities';
 import type { ExecuteStepInput, ExecuteStepResult } from '../schemas/attempts';
-import type { GraphNode } from '../schemas/plan';
+import type { NodeSettings } from '../schemas/graph';
 import { poolQueue } from './contract';
 
 const SECOND_MS = 1_000;
@@ -20,21 +20,21 @@ const bookkeeping: ActivityOptions = {
   // an end must be written even though the run was cancelled
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 };
-export const { beginRun, finishRun, recordTransitions } =
-  proxyActivities<Pick<Activities, 'beginRun' | 'finishRun' | 'recordTransitions'>>(bookkeeping);
+export const { beginRun, decideStep, finishRun, loadSegment, recordTransitions } =
+  proxyActivities<
+    Pick<Activities, 'beginRun' | 'decideStep' | 'finishRun' | 'loadSegment' | 'recordTransitions'>
+  >(bookkeeping);
 
 /** Built-in steps are idempotent, so Temporal itself repeats them; one summary per step. */
-export function executeBuiltin(
-  node: GraphNode,
-  run: { readonly projectId: string; readonly runId: string },
-): Promise<ExecuteStepResult> {
+export async function executeBuiltin(input: ExecuteStepInput, priorityKey: number): Promise<void> {
   const proxy = proxyActivities<Pick<Activities, 'executeBuiltin'>>({
     ...bookkeeping,
     startToCloseTimeout: '90s', // registering waits for the model's alias workflow, up to 60 s
-    activityId: `${node.key}#1`,
-    summary: node.key,
+    activityId: `${input.stepKey}#${input.attempt}`,
+    summary: input.stepKey,
+    priority: { priorityKey },
   });
-  return proxy.executeBuiltin({ ...run, stepKey: node.key });
+  await proxy.executeBuiltin(input);
 }
 
 /** A dead worker is noticed within this; workers beat every few seconds, whatever the step does. */
@@ -46,19 +46,24 @@ const HEARTBEAT_TIMEOUT = '10s';
 const TRANSFER_MARGIN_MS = 3_600 * SECOND_MS;
 
 /** One attempt of a step on any worker of its pool; the workflow alone decides on another one. */
-export function executeStep(node: GraphNode, input: ExecuteStepInput): Promise<ExecuteStepResult> {
-  const startToCloseMs = (node.timeoutSeconds + node.graceSeconds) * SECOND_MS + TRANSFER_MARGIN_MS;
+export async function executeStep(
+  { pool, timeoutSeconds, graceSeconds }: NodeSettings,
+  input: ExecuteStepInput,
+  priorityKey: number,
+): Promise<void> {
+  const startToCloseMs = (timeoutSeconds + graceSeconds) * SECOND_MS + TRANSFER_MARGIN_MS;
   const proxy = proxyActivities<{
     executeStep(input: ExecuteStepInput): Promise<ExecuteStepResult>;
   }>({
-    taskQueue: poolQueue(node.pool),
-    activityId: `${node.key}#${input.attempt}`,
-    summary: `${node.key} attempt ${input.attempt}`,
+    taskQueue: poolQueue(pool),
+    activityId: `${input.stepKey}#${input.attempt}`,
+    summary: `${input.stepKey} attempt ${input.attempt}`,
+    priority: { priorityKey },
     heartbeatTimeout: HEARTBEAT_TIMEOUT,
     startToCloseTimeout: startToCloseMs,
     scheduleToCloseTimeout: SCHEDULE_TO_CLOSE_MS + startToCloseMs,
     retry: { maximumAttempts: 1 }, // placing, classes and budgets are decided in run-step.ts
     cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
   });
-  return proxy.executeStep(input);
+  await proxy.executeStep(input);
 }

@@ -4,7 +4,8 @@ import {
   CancelledFailure,
   TimeoutFailure,
 } from '@temporalio/common';
-import type { FailureClass, GraphNode } from '../schemas/plan';
+import type { NodeSettings } from '../schemas/graph';
+import type { FailureClass } from '../schemas/plan';
 
 /** Why an attempt ended badly. */
 export interface AttemptFailure {
@@ -67,7 +68,7 @@ function classOf(cause: unknown): FailureClass {
 
 /** Whether a failed step is tried again. `before` counts its failures before this one. */
 export function decideRetry(
-  node: Pick<GraphNode, 'retry'>,
+  node: Pick<NodeSettings, 'retry'>,
   failureClass: FailureClass,
   before: FailureCounts,
 ): RetryDecision {

@@ -1,40 +1,39 @@
 import { ApplicationFailure } from '@temporalio/common';
 import {
+  allHandlersFinished,
   CancellationScope,
   condition,
-  setCurrentDetails,
+  continueAsNew,
+  defineUpdate,
+  getExternalWorkflowHandle,
+  setHandler,
+  startChild,
   workflowInfo,
 } from '@temporalio/workflow';
-import { evaluate, parseExpression } from '../dag/expressions';
-import { ReadyQueue } from '../dag/ready-queue';
-import { scopeFor } from '../dag/scope';
-import type { GraphNode, Outputs } from '../schemas/plan';
-import type { BegunRun, RunPipelineInput, RunPipelineResult } from './contract';
+import type { Segment } from '../schemas/graph';
+import {
+  CONTROL_RUN_UPDATE,
+  controlProblem,
+  RUN_SEGMENT,
+  segmentWorkflowId,
+  type BegunRun,
+  type ControlRun,
+  type RunPipelineInput,
+  type RunPipelineResult,
+  type SegmentResult,
+} from './contract';
+import { Interpreter, type InterpretedRun } from './interpreter';
 import { beginRun, finishRun } from './proxies';
-import { runStep, type StepContext, type StepEnd } from './run-step';
-import { TransitionLog } from './transition-log';
+import { controlSegment, type runSegment } from './run-segment';
 
 const ID_PREFIX = 'pipeline-run/';
-/** After SIGKILL at the end of the grace a worker reports within seconds; then nobody waits on. */
-const STOP_MARGIN_SECONDS = 60;
-/** A result is read by callers, not a store: larger outputs are read from the api. */
-const RESULT_CHARS_MAX = 512 * 1024;
-
-interface RunState extends StepContext {
-  readonly begun: BegunRun;
-  readonly queue: ReadyQueue;
-  readonly nodes: ReadonlyMap<string, GraphNode>;
-  readonly outputs: Record<string, Outputs>;
-  readonly reasons: Map<string, string>; // of steps that failed
-  readonly steps: CancellationScope; // every attempt runs in it
-  readonly running: Set<string>;
-  readonly ended: StepEnd[]; // not settled yet
-  isCancelled: boolean;
-}
+const PRIORITY_DEFAULT = 3;
+/** Answers true once the run has taken it. */
+export const controlRunUpdate = defineUpdate<boolean, [ControlRun]>(CONTROL_RUN_UPDATE);
 
 /**
- * One run of a pipeline: interprets its graph, each step an activity on the queue of its pool.
- * Decisions only: Postgres holds what happened, the history holds references.
+ * One run of a pipeline: interprets its graph itself, or, if it is large, leaves its parts to child
+ * workflows. Decisions only: Postgres holds what happened, the history holds references.
  */
 export async function runPipeline(input: RunPipelineInput): Promise<RunPipelineResult> {
   const { workflowId } = workflowInfo();
@@ -44,13 +43,14 @@ export async function runPipeline(input: RunPipelineInput): Promise<RunPipelineR
   // a cancelled run still writes its end, so only the steps are in a scope that can be cancelled
   return CancellationScope.nonCancellable(async () => {
     const begun = await begin(input, { projectId, runId });
-    const state = createState(begun, projectId);
-    cancelRequested.catch(() => {
-      state.isCancelled = true;
-      state.steps.cancel();
-    });
-    await runSteps(state);
-    return finish(state);
+    const { priority = PRIORITY_DEFAULT } = input;
+    const run = { projectId, runId, pipeline: begun.pipeline, priority };
+    const result =
+      begun.segment === null
+        ? await interpretParts(run, begun.segments, cancelRequested)
+        : await interpretWhole({ input, run, segment: begun.segment }, cancelRequested);
+    await condition(allHandlersFinished); // whoever asked for something gets an answer
+    return finish(run, result);
   });
 }
 
@@ -60,7 +60,8 @@ async function begin(
   run: { readonly projectId: string; readonly runId: string },
 ): Promise<BegunRun> {
   try {
-    return await beginRun({ ...input, ...run });
+    const begun: RunPipelineInput = { ...input, carried: undefined };
+    return await beginRun({ ...begun, ...run });
   } catch (error) {
     const cause = error instanceof Error ? (error.cause ?? error) : error;
     const reason = cause instanceof Error ? cause.message : String(cause);
@@ -76,137 +77,95 @@ function isTaken(error: unknown): boolean {
   return error instanceof ApplicationFailure && error.type === 'ALREADY_EXISTS';
 }
 
-function createState(begun: BegunRun, projectId: string): RunState {
-  const { runId, graph } = begun;
+interface WholeRun {
+  readonly input: RunPipelineInput;
+  readonly run: InterpretedRun;
+  readonly segment: Segment;
+}
+
+async function interpretWhole(
+  { input, run, segment }: WholeRun,
+  cancelRequested: Promise<never>,
+): Promise<SegmentResult> {
+  const interpreter = new Interpreter(run, segment, input.carried);
+  answerControls((control) => interpreter.control(control));
+  cancelRequested.catch(() => {
+    interpreter.cancel();
+  });
+  const interpreted = await interpreter.interpret();
+  if (interpreted.isDone) return interpreted.result;
+  return continueAsNew<typeof runPipeline>({ ...input, carried: interpreted.carried });
+}
+
+/** Lets the run be steered; `apply` says in words why something cannot be done. */
+function answerControls(
+  apply: (control: ControlRun) => string | undefined | Promise<string | undefined>,
+): void {
+  setHandler(
+    controlRunUpdate,
+    async (control) => {
+      const problem = await apply(control);
+      if (problem !== undefined) throw ApplicationFailure.nonRetryable(problem, 'INVALID_STATE');
+      return true;
+    },
+    { validator: refuse },
+  );
+}
+
+function refuse(control: ControlRun): void {
+  const problem = controlProblem(control);
+  if (problem !== undefined) throw ApplicationFailure.nonRetryable(problem, 'INVALID_ARGUMENT');
+}
+
+/** All parts at once: each waits by itself for what it needs of the others. */
+async function interpretParts(
+  run: InterpretedRun,
+  segments: number,
+  cancelRequested: Promise<never>,
+): Promise<SegmentResult> {
+  const scope = new CancellationScope();
+  cancelRequested.catch(() => {
+    scope.cancel();
+  });
+  const parts = [...Array(segments).keys()];
+  answerControls(async (control) => {
+    const ids = parts.map((segment) => segmentWorkflowId(run.runId, segment));
+    const tell = (id: string): Promise<void> =>
+      getExternalWorkflowHandle(id).signal(controlSegment, control);
+    await Promise.allSettled(ids.map(tell)); // a part that has ended needs no word
+    return undefined;
+  });
+  const results = await scope.run(() =>
+    Promise.all(parts.map((segment) => interpretPart(run, segment))),
+  );
   return {
-    begun,
-    projectId,
-    runId,
-    log: new TransitionLog({ projectId, runId }),
-    queue: new ReadyQueue(graph),
-    nodes: new Map(graph.nodes.map((node) => [node.key, node])),
-    outputs: {},
-    reasons: new Map(),
-    steps: new CancellationScope(),
-    running: new Set(),
-    ended: [],
-    isCancelled: false,
+    isCancelled: results.some(({ isCancelled }) => isCancelled),
+    failed: results.flatMap(({ failed }) => failed),
   };
 }
 
-/** The main loop: start what is ready, write what happened, wait for something to end. */
-async function runSteps(state: RunState): Promise<void> {
-  while (!state.isCancelled) {
-    startReady(state);
-    state.log.flush();
-    showProgress(state);
-    if (state.queue.done) break;
-    await condition(() => state.ended.length > 0 || state.log.canFlush || state.isCancelled);
-    for (const ended of state.ended.splice(0)) settle(state, ended);
-  }
-  if (state.isCancelled) await stopSteps(state);
-  await state.log.drain();
-}
-
-function startReady(state: RunState): void {
-  // a step that is skipped at once may make others ready
-  for (let taken = state.queue.take(); taken.length > 0; taken = state.queue.take()) {
-    for (const node of taken) startOrSkip(state, node);
-  }
-}
-
-function startOrSkip(state: RunState, node: GraphNode): void {
-  const verdict = isWanted(state, node);
-  if (verdict === true) {
-    state.running.add(node.key);
-    void state.steps
-      .run(() => runStep(state, node))
-      .catch((error: unknown): StepEnd => {
-        if (state.isCancelled) return { key: node.key, end: 'cancelled' };
-        const reason = error instanceof Error ? error.message : String(error);
-        return { key: node.key, end: 'failed', reason };
-      })
-      .then((end) => state.ended.push(end));
-    return;
-  }
-  const end = verdict === false ? 'skipped' : 'failed';
-  const reason = verdict === false ? `its condition is false: ${node.if ?? ''}` : verdict;
-  state.log.add({ stepKey: node.key, attempt: 0, state: end, reason });
-  if (end === 'failed') state.reasons.set(node.key, reason);
-  skipFollowers(state, node.key, end);
-}
-
-/** Whether a step's `if` holds; a text says why that cannot be told. */
-function isWanted(state: RunState, node: GraphNode): boolean | string {
-  if (node.if === undefined) return true;
+async function interpretPart(run: InterpretedRun, segment: number): Promise<SegmentResult> {
   try {
-    const scope = scopeFor(state.begun.graph, node, state.outputs);
-    const value = evaluate(parseExpression(node.if), scope);
-    if (typeof value === 'boolean') return value;
-    return `its condition gave ${JSON.stringify(value)}, which is neither true nor false`;
+    const child = await startChild<typeof runSegment>(RUN_SEGMENT, {
+      workflowId: segmentWorkflowId(run.runId, segment),
+      args: [{ ...run, segment }],
+      staticSummary: `${run.pipeline}, part ${segment + 1}`,
+    });
+    return await child.result();
   } catch (error) {
-    return `its condition cannot be worked out: ${error instanceof Error ? error.message : ''}`;
+    if (CancellationScope.current().consideredCancelled) return { isCancelled: true, failed: [] };
+    const cause = error instanceof Error ? (error.cause ?? error) : error;
+    const reason = cause instanceof Error ? cause.message : String(cause);
+    return { isCancelled: false, failed: [{ key: `part ${segment + 1}`, end: 'failed', reason }] };
   }
 }
 
-function settle(state: RunState, ended: StepEnd): void {
-  state.running.delete(ended.key);
-  if (ended.end === 'succeeded') state.outputs[ended.key] = ended.outputs;
-  if (ended.end === 'failed') state.reasons.set(ended.key, ended.reason);
-  skipFollowers(state, ended.key, ended.end);
-}
-
-function skipFollowers(state: RunState, key: string, end: StepEnd['end'] | 'skipped'): void {
-  for (const skipped of state.queue.settle(key, end)) {
-    // what waits for a cancelled step is cancelled with it: see stopSteps
-    if (end === 'cancelled') continue;
-    const { key: stepKey, reason } = skipped;
-    state.log.add({ stepKey, attempt: 0, state: 'skipped', reason });
-  }
-}
-
-/** Waits until every attempt has stopped, at most the longest grace and a margin. */
-async function stopSteps(state: RunState): Promise<void> {
-  const graces = [...state.running].map((key) => state.nodes.get(key)?.graceSeconds ?? 0);
-  const seconds = Math.max(0, ...graces) + STOP_MARGIN_SECONDS;
-  const known = new Set(state.queue.unfinished);
-  await condition(() => state.ended.length >= state.running.size, seconds * 1000);
-  for (const ended of state.ended.splice(0)) {
-    known.delete(ended.key);
-    settle(state, ended);
-  }
-  for (const key of known) {
-    const reason = state.running.has(key)
-      ? 'the run was cancelled; the step did not stop in time'
-      : 'the run was cancelled';
-    state.log.add({ stepKey: key, attempt: 0, state: 'cancelled', reason });
-    state.queue.settle(key, 'cancelled');
-  }
-}
-
-async function finish(state: RunState): Promise<RunPipelineResult> {
-  const { projectId, runId, queue, begun } = state;
-  const cancelled = begun.graph.nodes.some((node) => queue.endOf(node.key) === 'cancelled');
-  const status = cancelled ? 'cancelled' : queue.failed.length > 0 ? 'failed' : 'succeeded';
-  const [failed] = queue.failed;
-  const reason =
-    status === 'failed' ? `${failed ?? ''}: ${state.reasons.get(failed ?? '') ?? ''}` : undefined;
-  await finishRun({ projectId, runId, status, ...(reason === undefined ? {} : { reason }) });
-  showProgress(state, status);
-  const isSmall = JSON.stringify(state.outputs).length <= RESULT_CHARS_MAX;
-  return { runId, status, outputs: isSmall ? state.outputs : {} };
-}
-
-/** For Temporal's own web UI; costs no event. */
-function showProgress(state: RunState, status = 'running'): void {
-  const { begun, queue } = state;
-  const total = begun.graph.nodes.length;
-  const done = total - queue.unfinished.length;
-  const now = [...state.running].slice(0, 10).join(', ');
-  const failed =
-    queue.failed.length === 0 ? '' : ` Failed: ${queue.failed.slice(0, 10).join(', ')}.`;
-  setCurrentDetails(
-    `**${begun.pipeline}** ${status}: ${done} of ${total} steps ended.` +
-      `${now === '' ? '' : ` Under way: ${now}.`}${failed}`,
-  );
+async function finish(run: InterpretedRun, result: SegmentResult): Promise<RunPipelineResult> {
+  const { projectId, runId } = run;
+  const [failed] = result.failed;
+  const status = result.isCancelled ? 'cancelled' : failed === undefined ? 'succeeded' : 'failed';
+  const reason = status === 'failed' ? `${failed?.key ?? ''}: ${failed?.reason ?? ''}` : undefined;
+  const end = { projectId, runId, status, ...(reason === undefined ? {} : { reason }) } as const;
+  const { outputs } = await finishRun(end);
+  return { runId, status, outputs };
 }

@@ -1,7 +1,8 @@
 import { ActivityFailure, ApplicationFailure } from '@temporalio/common';
 import { CancellationScope, sleep } from '@temporalio/workflow';
-import type { GraphNode, Outputs } from '../schemas/plan';
-import { executeBuiltin, executeStep } from './proxies';
+import type { ExecuteStepInput } from '../schemas/attempts';
+import type { GraphNode, NodeSettings } from '../schemas/graph';
+import { decideStep, executeBuiltin, executeStep } from './proxies';
 import { classify, decideRetry, isInfrastructure, type FailureCounts } from './retry';
 import type { TransitionLog } from './transition-log';
 
@@ -10,62 +11,129 @@ export interface StepContext {
   readonly projectId: string;
   readonly runId: string;
   readonly log: TransitionLog;
+  /** 1 (first) to 5, as it is now. */
+  readonly priority: () => number;
 }
-/** How a step ended. */
+export interface RunStep {
+  readonly node: GraphNode;
+  readonly settings: NodeSettings;
+  /** Attempts before: a step that somebody has run again goes on counting. */
+  readonly attempts: number;
+  /** Why a step in a cancelled scope was stopped. */
+  readonly whyStopped: () => Stopped;
+}
+export interface Stopped {
+  readonly end: 'cancelled' | 'skipped';
+  readonly reason: string;
+}
+/** How a step ended; `expanded` is a foreach that knows its items now. */
 export type StepEnd =
-  | { readonly key: string; readonly end: 'succeeded'; readonly outputs: Outputs }
-  | { readonly key: string; readonly end: 'failed'; readonly reason: string }
-  | { readonly key: string; readonly end: 'cancelled' };
+  | { readonly key: string; readonly end: 'succeeded' }
+  | {
+      readonly key: string;
+      readonly end: 'failed' | Stopped['end'];
+      readonly reason: string;
+      readonly attempt: number; // the last one; 0 if there was none
+    }
+  | { readonly key: string; readonly end: 'expanded'; readonly items: readonly GraphNode[] };
 
-/** Runs a step to its end: attempt after attempt until one commits or a budget is spent. */
-export async function runStep(context: StepContext, node: GraphNode): Promise<StepEnd> {
-  if (node.builtin) return runBuiltin(context, node);
+/** Runs a node to its end: what it waits for has ended. Rows of successes are written by who runs it. */
+export async function runStep(context: StepContext, step: RunStep): Promise<StepEnd> {
+  const { node, settings } = step;
+  const readyAtMs = Date.now();
+  if (settings.conditional || node.kind === 'expand') {
+    const verdict = await decide(context, step);
+    if (verdict !== undefined) return verdict;
+  }
+  if (settings.builtin) return runBuiltin(context, step, readyAtMs);
+  return runAttempts(context, step, readyAtMs);
+}
+
+/** Works out the `if` and the list of a node; undefined if it is to run. */
+async function decide(context: StepContext, step: RunStep): Promise<StepEnd | undefined> {
+  const { projectId, runId, log } = context;
+  const { node, attempts: attempt } = step;
+  const { key } = node;
+  const add = (state: 'skipped' | 'failed', reason: string): StepEnd => {
+    log.add({ stepKey: key, attempt, state, reason });
+    return { key, end: state, reason, attempt };
+  };
+  try {
+    const verdict = await decideStep({ projectId, runId, node });
+    if (verdict.verdict === 'skip') return add('skipped', verdict.reason);
+    if (verdict.verdict === 'fail') return add('failed', verdict.reason);
+    if (verdict.verdict === 'run') return undefined;
+    const { items } = verdict;
+    log.add({ stepKey: key, attempt: 0, state: 'started', reason: `${items.length} items` });
+    return { key, end: 'expanded', items };
+  } catch (error) {
+    if (isCancelled()) return stop(context, step, attempt);
+    return add('failed', causeOf(error).message);
+  }
+}
+
+/** Attempt after attempt until one commits or a budget is spent. */
+async function runAttempts(
+  context: StepContext,
+  step: RunStep,
+  firstReadyAtMs: number,
+): Promise<StepEnd> {
+  const { node, settings } = step;
   let counts: FailureCounts = { user: 0, infrastructure: 0 };
-  for (let attempt = 1; ; attempt += 1) {
-    const reason = `waiting for a worker of pool ${node.pool}`;
-    context.log.add({ stepKey: node.key, attempt, state: 'ready', reason });
+  let readyAtMs = firstReadyAtMs;
+  for (let attempt = step.attempts + 1; ; attempt += 1) {
     try {
-      const { outputs } = await executeStep(node, inputOf(context, node, attempt));
-      return succeed(context, { node, attempt, outputs });
+      const input = inputOf(context, { ...step, attempt, readyAtMs });
+      await executeStep(settings, input, context.priority());
+      return { key: node.key, end: 'succeeded' };
     } catch (error) {
-      if (isCancelled()) return cancel(context, node, attempt);
-      const ended = failAttempt(context, { node, attempt, error, counts });
+      if (isCancelled()) return stop(context, step, attempt);
+      const ended = failAttempt(context, { node, settings, attempt, error, counts });
       if ('end' in ended) return ended;
-      if (!(await pause(ended.delayMs))) return cancel(context, node, attempt);
+      if (!(await pause(ended.delayMs))) return stop(context, step, attempt);
       counts = ended.counts;
+      readyAtMs = Date.now();
     }
   }
 }
 
 function inputOf(
   { projectId, runId }: StepContext,
-  node: GraphNode,
-  attempt: number,
-): Parameters<typeof executeStep>[1] {
-  const { key: stepKey, timeoutSeconds, graceSeconds } = node;
-  return { projectId, runId, stepKey, attempt, timeoutSeconds, graceSeconds };
+  step: RunStep & { readonly attempt: number; readonly readyAtMs: number },
+): ExecuteStepInput {
+  const { attempt, readyAtMs } = step;
+  const { timeoutSeconds, graceSeconds } = step.settings;
+  const stepKey = step.node.key;
+  return { projectId, runId, stepKey, attempt, readyAtMs, timeoutSeconds, graceSeconds };
 }
 
 /** Idempotent and quick, so Temporal repeats it and there is one attempt only. */
-async function runBuiltin(context: StepContext, node: GraphNode): Promise<StepEnd> {
-  const { projectId, runId, log } = context;
-  const attempt = 1;
-  log.add({ stepKey: node.key, attempt, state: 'started', reason: 'on the control worker' });
+async function runBuiltin(
+  context: StepContext,
+  step: RunStep,
+  readyAtMs: number,
+): Promise<StepEnd> {
+  const { node } = step;
+  const attempt = step.attempts + 1;
   try {
-    const { outputs } = await executeBuiltin(node, { projectId, runId });
-    return succeed(context, { node, attempt, outputs });
+    await executeBuiltin(inputOf(context, { ...step, attempt, readyAtMs }), context.priority());
+    return { key: node.key, end: 'succeeded' };
   } catch (error) {
-    if (isCancelled()) return cancel(context, node, attempt);
-    const cause = error instanceof ActivityFailure ? error.cause : error;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    if (isCancelled()) return stop(context, step, attempt);
+    const cause = causeOf(error);
+    const reason = cause.message;
     const failureClass = cause instanceof ApplicationFailure ? 'data' : 'timeout';
-    log.add({ stepKey: node.key, attempt, state: 'failed', reason, failureClass });
-    return { key: node.key, end: 'failed', reason };
+    context.log.add({ stepKey: node.key, attempt, state: 'failed', reason, failureClass });
+    return { key: node.key, end: 'failed', reason, attempt };
   }
 }
 
-interface FailedAttempt {
-  readonly node: GraphNode;
+function causeOf(error: unknown): Error {
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  return cause instanceof Error ? cause : new Error(String(cause));
+}
+
+interface FailedAttempt extends Pick<RunStep, 'node' | 'settings'> {
   readonly attempt: number;
   readonly error: unknown;
   readonly counts: FailureCounts;
@@ -74,16 +142,16 @@ interface FailedAttempt {
 /** Classifies a failed attempt: the end of the step, or how long to wait for the next attempt. */
 function failAttempt(
   context: StepContext,
-  { node, attempt, error, counts }: FailedAttempt,
+  { node, settings, attempt, error, counts }: FailedAttempt,
 ): StepEnd | { readonly delayMs: number; readonly counts: FailureCounts } {
   const { failureClass, reason } = classify(error);
-  const decision = decideRetry(node, failureClass, counts);
+  const decision = decideRetry(settings, failureClass, counts);
   const isLost = isInfrastructure(failureClass);
   const step = { stepKey: node.key, attempt, failureClass, isLost };
   if (!decision.isRetried) {
     const why = `${failureClass}: ${reason} (${decision.why})`;
     context.log.add({ ...step, state: 'failed', reason: why });
-    return { key: node.key, end: 'failed', reason: why };
+    return { key: node.key, end: 'failed', reason: why, attempt };
   }
   const when = decision.delayMs === 0 ? 'now' : `in ${decision.delayMs / 1000} s`;
   const why = `${failureClass}: ${reason}; attempt ${attempt + 1} ${when}`;
@@ -109,18 +177,10 @@ async function pause(delayMs: number): Promise<boolean> {
   }
 }
 
-function succeed(
-  context: StepContext,
-  { node, attempt, outputs }: Omit<FailedAttempt, 'error' | 'counts'> & { outputs: Outputs },
-): StepEnd {
-  context.log.add({ stepKey: node.key, attempt, state: 'succeeded' });
-  return { key: node.key, end: 'succeeded', outputs };
-}
-
-function cancel(context: StepContext, node: GraphNode, attempt: number): StepEnd {
-  const reason = 'the run was cancelled';
-  context.log.add({ stepKey: node.key, attempt, state: 'cancelled', reason });
-  return { key: node.key, end: 'cancelled' };
+function stop(context: StepContext, { node, whyStopped }: RunStep, attempt: number): StepEnd {
+  const { end, reason } = whyStopped();
+  context.log.add({ stepKey: node.key, attempt, state: end, reason });
+  return { key: node.key, end, reason, attempt };
 }
 
 function isCancelled(): boolean {

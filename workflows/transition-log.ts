@@ -5,7 +5,7 @@ import { recordTransitions } from './proxies';
 
 /** What a step went into. */
 export type TransitionState =
-  'ready' | 'started' | 'retrying' | 'succeeded' | 'failed' | 'skipped' | 'cancelled';
+  'ready' | 'started' | 'retrying' | 'succeeded' | 'failed' | 'skipped' | 'cancelled' | 'reopened';
 export interface AddTransition {
   readonly stepKey: string;
   readonly attempt: number;
@@ -24,6 +24,7 @@ const STATUS: Readonly<Record<TransitionState, StepStatus>> = {
   failed: 'failed',
   skipped: 'skipped',
   cancelled: 'cancelled',
+  reopened: 'waiting',
 };
 /** Keeps one batch's input below 1 MiB even with the longest reasons. */
 const BATCH_MAX = 400;

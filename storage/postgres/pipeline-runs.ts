@@ -1,5 +1,6 @@
 import type { PipelineRun, PipelineRunStatus } from '../../schemas/pipeline-runs';
 import type { Params } from '../../schemas/plan';
+import { INSERT_AUDIT } from './audit';
 import type { Sql } from './client';
 
 export interface PipelineRunKey {
@@ -12,6 +13,7 @@ export interface InsertPipelineRun extends PipelineRunKey {
   readonly params: Params;
   readonly codeDigest: string | undefined;
   readonly runKey: string | undefined;
+  readonly priority: number | undefined;
 }
 /** Where a page begins: behind this run. `createdAt` keeps microseconds, so that no run is lost. */
 export interface PipelineRunCursor {
@@ -26,12 +28,16 @@ export interface ListPipelineRuns {
   readonly limit: number;
 }
 
+const PRIORITY_DEFAULT = 3;
+
 const COLUMNS = `
-id, plan_id, pipeline, params, code_digest, status, reason, created_at, started_at, ended_at,
+id, plan_id, pipeline, params, code_digest, status, reason, is_paused, priority,
+  created_at, started_at, ended_at,
 to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS cursor`;
 const INSERT = `
-INSERT INTO pipeline_runs (project_id, id, plan_id, pipeline, params, code_digest, run_key, status)
-VALUES ($1, $2, $3, $4, $5, $6, $7, 'queued')
+INSERT INTO pipeline_runs
+  (project_id, id, plan_id, pipeline, params, code_digest, run_key, priority, status)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued')
 ON CONFLICT (id) DO NOTHING`;
 const START = `
 UPDATE pipeline_runs SET status = 'running', started_at = coalesce(started_at, now())
@@ -40,6 +46,13 @@ WHERE project_id = $1 AND id = $2 AND ended_at IS NULL`;
 const FINISH = `
 UPDATE pipeline_runs SET status = $3, reason = $4, ended_at = now()
 WHERE project_id = $1 AND id = $2 AND ended_at IS NULL`;
+const STEER = `
+WITH steered AS (
+  UPDATE pipeline_runs SET is_paused = coalesce($3, is_paused), priority = coalesce($4, priority)
+  WHERE project_id = $1 AND id = $2
+)
+${INSERT_AUDIT}
+VALUES ($1, $5, 'pipeline-run.' || $6, 'pipeline-run/' || $2, $7)`;
 const FIND = `SELECT ${COLUMNS} FROM pipeline_runs WHERE project_id = $1 AND id = $2`;
 const FIND_BY_RUN_KEY = `
 SELECT ${COLUMNS} FROM pipeline_runs WHERE project_id = $1 AND run_key = $2`;
@@ -62,6 +75,8 @@ interface Row {
   readonly code_digest: string | null;
   readonly status: PipelineRunStatus;
   readonly reason: string | null;
+  readonly is_paused: boolean;
+  readonly priority: number;
   readonly created_at: Date;
   readonly started_at: Date | null;
   readonly ended_at: Date | null;
@@ -70,7 +85,7 @@ interface Row {
 
 /** Stores a queued run; nothing happens if the id is taken. A taken run key is error 23505. */
 export async function insertPipelineRun(sql: Sql, run: InsertPipelineRun): Promise<void> {
-  const { projectId, id, planId, pipeline, params, codeDigest, runKey } = run;
+  const { projectId, id, planId, pipeline, params, codeDigest, runKey, priority } = run;
   await sql.query(INSERT, [
     projectId,
     id,
@@ -79,12 +94,29 @@ export async function insertPipelineRun(sql: Sql, run: InsertPipelineRun): Promi
     JSON.stringify(params),
     codeDigest ?? null,
     runKey ?? null,
+    priority ?? PRIORITY_DEFAULT,
   ]);
 }
 
 /** Marks a run as running, unless it has ended. */
 export async function startPipelineRun(sql: Sql, key: PipelineRunKey): Promise<void> {
   await sql.query(START, [key.projectId, key.id]);
+}
+
+/** Shows how a run was steered, and keeps who did it. */
+export async function steerPipelineRun(
+  sql: Sql,
+  steered: PipelineRunKey & {
+    readonly isPaused?: boolean;
+    readonly priority?: number;
+    readonly actor: string;
+    readonly action: string;
+    readonly detail: Readonly<Record<string, unknown>>;
+  },
+): Promise<void> {
+  const { projectId, id, isPaused, priority, actor, action, detail } = steered;
+  const values = [projectId, id, isPaused ?? null, priority ?? null, actor, action];
+  await sql.query(STEER, [...values, JSON.stringify(detail)]);
 }
 
 /** Writes how a run ended; the first end stays. */
@@ -142,6 +174,8 @@ function toRun(row: Row): PipelineRun {
     codeDigest: row.code_digest,
     status: row.status,
     reason: row.reason,
+    isPaused: row.is_paused,
+    priority: row.priority,
     createdAt: row.created_at.toISOString(),
     startedAt: row.started_at?.toISOString() ?? null,
     endedAt: row.ended_at?.toISOString() ?? null,

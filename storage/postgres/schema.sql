@@ -189,7 +189,10 @@ CREATE TABLE pipeline_runs (
   created_at timestamp with time zone NOT NULL DEFAULT now(),
   started_at timestamp with time zone,
   ended_at timestamp with time zone,
+  is_paused boolean NOT NULL DEFAULT false,
+  priority smallint NOT NULL DEFAULT 3,
   CONSTRAINT pipeline_runs_pkey PRIMARY KEY (id),
+  CONSTRAINT pipeline_runs_priority_check CHECK (((priority >= 1) AND (priority <= 5))),
   CONSTRAINT pipeline_runs_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id),
   CONSTRAINT pipeline_runs_project_id_plan_id_fkey FOREIGN KEY (project_id, plan_id) REFERENCES plans(project_id, id),
   CONSTRAINT pipeline_runs_project_id_run_key_key UNIQUE (project_id, run_key),
@@ -307,10 +310,12 @@ CREATE TABLE steps (
   tracked_run_id text,
   started_at timestamp with time zone,
   ended_at timestamp with time zone,
+  step text DEFAULT (spec ->> 'name'::text),
   CONSTRAINT steps_pkey PRIMARY KEY (run_id, key),
   CONSTRAINT steps_run_id_fkey FOREIGN KEY (run_id) REFERENCES pipeline_runs(id),
   CONSTRAINT steps_status_check CHECK ((status = ANY (ARRAY['waiting'::text, 'running'::text, 'retrying'::text, 'succeeded'::text, 'failed'::text, 'skipped'::text, 'cancelled'::text])))
 );
+CREATE INDEX steps_by_name ON public.steps USING btree (run_id, step);
 
 CREATE TABLE tokens (
   project_id text NOT NULL,

@@ -29,13 +29,6 @@ FROM unnest($3::text[], $4::integer[], $5::jsonb[]) AS s (key, index, spec)
 ON CONFLICT (run_id, key) DO NOTHING`;
 const FIND = `
 SELECT spec, status, outputs FROM steps WHERE project_id = $1 AND run_id = $2 AND key = $3`;
-const OUTPUTS = `
-SELECT key, outputs FROM steps WHERE project_id = $1 AND run_id = $2 AND outputs IS NOT NULL`;
-// the first valid commit wins; a later one reads what was committed
-const COMMIT = `
-UPDATE steps SET outputs = coalesce(outputs, $4::jsonb)
-WHERE project_id = $1 AND run_id = $2 AND key = $3
-RETURNING outputs`;
 // a step that only passes the artifact on (builtin/best) has no tracked run
 const TRACKED_RUN_OF = `
 SELECT tracked_run_id FROM steps
@@ -53,8 +46,12 @@ WITH run AS (
     AND s.status IN ('waiting', 'running', 'retrying')
   RETURNING s.key
 )
-INSERT INTO transitions (project_id, run_id, step_key, attempt, state, reason)
-SELECT $1, $2, key, $4, 'started', $5 FROM started
+INSERT INTO transitions (project_id, run_id, step_key, attempt, state, reason, at)
+SELECT $1, $2, key, $4, t.state, t.reason, t.at
+FROM started, (VALUES ('ready', $6::text, $7::timestamptz), ('started', $5, now()))
+  AS t (state, reason, at)
+WHERE t.at IS NOT NULL
+ORDER BY t.state
 ON CONFLICT (run_id, step_key, attempt, state, reason) DO NOTHING`;
 const END_OPEN = `
 UPDATE steps SET status = 'cancelled', reason = $3, ended_at = now()
@@ -68,7 +65,7 @@ SELECT key, status, reason, outputs, tracked_run_id, started_at, ended_at,
     ORDER BY a.attempt DESC LIMIT 1
   ) AS progress
 FROM steps WHERE project_id = $1 AND run_id = $2
-ORDER BY index`;
+ORDER BY index, length(key), key`;
 
 interface Row {
   readonly key: string;
@@ -117,27 +114,6 @@ export async function findStep(sql: Sql, key: StepKey): Promise<StoredStep | und
   return { spec, item, status: row.status, outputs: row.outputs };
 }
 
-/** The committed outputs of a run's steps, by step key. */
-export async function findOutputs(
-  sql: Sql,
-  run: { readonly projectId: string; readonly runId: string },
-): Promise<Record<string, Outputs>> {
-  type Committed = { readonly key: string; readonly outputs: Outputs };
-  const rows = await sql.query<Committed>(OUTPUTS, [run.projectId, run.runId]);
-  return Object.fromEntries(rows.map((row) => [row.key, row.outputs]));
-}
-
-/** Commits the outputs of a step; returns those of the first commit, undefined if no such step. */
-export async function commitOutputs(
-  sql: Sql,
-  commit: StepKey & { readonly outputs: Outputs },
-): Promise<Outputs | undefined> {
-  const { projectId, runId, stepKey, outputs } = commit;
-  const values = [projectId, runId, stepKey, JSON.stringify(outputs)];
-  const [row] = await sql.query<{ outputs: Outputs }>(COMMIT, values);
-  return row?.outputs;
-}
-
 /** The tracked run of the step that made an artifact in this run, or undefined. */
 export async function findTrackedRunOf(
   sql: Sql,
@@ -154,10 +130,16 @@ export async function findTrackedRunOf(
  */
 export async function markStepStarted(
   sql: Sql,
-  started: StepKey & { readonly attempt: number; readonly reason: string },
+  started: StepKey & {
+    readonly attempt: number;
+    readonly reason: string;
+    readonly ready: { readonly reason: string; readonly atMs: number } | undefined;
+  },
 ): Promise<void> {
-  const { projectId, runId, stepKey, attempt, reason } = started;
-  await sql.query(STARTED, [projectId, runId, stepKey, attempt, reason]);
+  const { projectId, runId, stepKey, attempt, reason, ready } = started;
+  const readyAt = ready === undefined ? null : new Date(ready.atMs);
+  const values = [projectId, runId, stepKey, attempt, reason, ready?.reason ?? null, readyAt];
+  await sql.query(STARTED, values);
 }
 
 /** Ends the steps of a run that nobody will end any more. */

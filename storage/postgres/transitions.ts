@@ -29,18 +29,24 @@ FROM unnest($3::text[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[]
   WITH ORDINALITY AS t (step_key, attempt, state, reason, at, n)
 ORDER BY t.n
 ON CONFLICT (run_id, step_key, attempt, state, reason) DO NOTHING`;
-// what has ended stays; a late "waiting" does not hide that the attempt has begun
+// what has ended stays, unless somebody has it run again; a late "waiting" does not hide that the attempt has begun
 const UPDATE_STEPS = `
 UPDATE steps s SET
   status = t.status,
   reason = t.reason,
   started_at = CASE WHEN t.status = 'running' THEN coalesce(s.started_at, t.at) ELSE s.started_at END,
   ended_at = CASE WHEN t.status IN ('succeeded', 'failed', 'skipped', 'cancelled') THEN t.at END
-FROM unnest($3::text[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[])
-  AS t (key, attempt, status, reason, at)
+FROM unnest($3::text[], $4::integer[], $5::text[], $6::text[], $7::timestamptz[], $8::text[])
+  AS t (key, attempt, status, reason, at, state)
 WHERE s.project_id = $1 AND s.run_id = $2 AND s.key = t.key
-  AND s.status NOT IN ('succeeded', 'failed', 'skipped', 'cancelled')
-  AND NOT (t.status = 'waiting' AND EXISTS (
+  AND (
+    s.status NOT IN ('succeeded', 'failed', 'skipped', 'cancelled')
+    OR t.state = 'reopened' AND NOT EXISTS (
+      SELECT FROM transitions x
+      WHERE x.run_id = s.run_id AND x.step_key = s.key AND x.attempt > t.attempt
+    )
+  )
+  AND NOT (t.state = 'ready' AND EXISTS (
     SELECT FROM transitions x
     WHERE x.run_id = s.run_id AND x.step_key = s.key AND x.attempt = t.attempt AND x.state = 'started'
   ))`;
@@ -80,6 +86,7 @@ export async function recordTransitions(sql: Sql, batch: RecordTransitions): Pro
     last.map((t) => t.status),
     last.map((t) => t.reason ?? null),
     last.map((t) => new Date(t.atMs)),
+    last.map((t) => t.state),
   ]);
   const ended = all.filter((t) => t.failureClass !== undefined || t.status === 'cancelled');
   if (ended.length === 0) return;

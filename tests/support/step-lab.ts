@@ -178,6 +178,7 @@ export function runStep(
     runId,
     stepKey: 'train',
     attempt: 1,
+    readyAtMs: Date.now(),
     timeoutSeconds: 60,
     graceSeconds: 10,
     ...extra,

@@ -10,7 +10,11 @@ import { findTool } from '../../dev/tools';
 import type { BuiltinDeps } from '../../pipelines/steps';
 import type { ExecuteStepInput, ExecuteStepResult } from '../../schemas/attempts';
 import type { FailureClass, Outputs, Params, Plan } from '../../schemas/plan';
+import { succeeded } from '../../pipelines/commits';
+import { endAttempt } from '../../storage/postgres/attempts';
+import { commitOutputs } from '../../storage/postgres/step-outputs';
 import { markStepStarted } from '../../storage/postgres/steps';
+import { recordTransitions } from '../../storage/postgres/transitions';
 import {
   CONTROL_QUEUE,
   pipelineRunWorkflowId,
@@ -145,16 +149,24 @@ const BEAT_MS = 100;
 /** Keeps the contract of the real one: an attempt's row, heartbeats, a failure class as type. */
 async function executeStep(lab: WorkflowLab, input: ExecuteStepInput): Promise<ExecuteStepResult> {
   const { postgres } = lab.database;
-  const { projectId, runId, stepKey, attempt } = input;
+  const { projectId, runId, stepKey, attempt, readyAtMs } = input;
+  const key = { projectId, runId, stepKey, attempt };
   await postgres.query(BEGIN, [projectId, runId, stepKey, attempt]);
-  await markStepStarted(postgres, { projectId, runId, stepKey, attempt, reason: 'on node lab' });
+  const ready = { reason: 'waiting for a worker of pool cpu', atMs: readyAtMs };
+  await markStepStarted(postgres, { ...key, reason: 'on node lab', ready });
   const context = Context.current();
   const beat = setInterval(() => {
     if (!lab.isSilent) context.heartbeat();
   }, BEAT_MS);
   const body = lab.bodies[stepKey] ?? lab.bodies[stepKey.replace(/\[\d+\]$/, '')];
   try {
-    return { outputs: (await body?.(input, context.cancellationSignal)) ?? {} };
+    const outputs = (await body?.(input, context.cancellationSignal)) ?? {};
+    await postgres.transaction(async (sql) => {
+      await recordTransitions(sql, { projectId, runId, transitions: [succeeded(key)] });
+      await commitOutputs(sql, { ...key, outputs });
+      await endAttempt(sql, { ...key, status: 'succeeded', exitCode: 0 });
+    });
+    return { outputs };
   } finally {
     clearInterval(beat);
   }

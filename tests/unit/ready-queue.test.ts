@@ -1,25 +1,27 @@
 import fc from 'fast-check';
 import { ReadyQueue } from '../../dag/ready-queue';
-import type { NodeEnd } from '../../dag/ready-queue';
-import type { Graph, GraphNode } from '../../schemas/plan';
+import type { Graph, GraphNode, NodeEnd, NodeGroup, NodeSettings } from '../../schemas/graph';
 
-function node(index: number, needs: readonly number[], group?: GraphNode['group']): GraphNode {
-  return {
-    key: `n${index}`,
-    step: `n${index}`,
-    index,
-    item: undefined,
-    needs: needs.map((i) => `n${i}`),
-    if: undefined,
-    group,
-    builtin: false,
-    pool: 'cpu',
-    timeoutSeconds: 1,
-    graceSeconds: 1,
-    retry: { max: 0, on: [] },
-  };
+const settings: NodeSettings = {
+  step: 'n',
+  builtin: false,
+  conditional: false,
+  pool: 'cpu',
+  timeoutSeconds: 1,
+  graceSeconds: 1,
+  retry: { max: 0, on: [] },
+  priority: 0,
+};
+function node(index: number, needs: readonly number[], extra: Partial<GraphNode> = {}): GraphNode {
+  const key = `n${index}`;
+  return { key, kind: 'step', index, needs: needs.map((i) => `n${i}`), settings: 0, ...extra };
 }
-const graphOf = (nodes: readonly GraphNode[]): Graph => ({ nodes, params: {} });
+const graphOf = (
+  nodes: readonly GraphNode[],
+  groups: Readonly<Record<string, NodeGroup>> = {},
+): Graph => ({ nodes, settings: [settings, { ...settings, priority: 1 }], groups });
+const endsOf = (graph: Graph, queue: ReadyQueue): [string, NodeEnd | undefined][] =>
+  graph.nodes.map(({ key }) => [key, queue.endOf(key)]);
 
 /** Random acyclic graphs: node i may need any earlier node. */
 const anyGraph = fc
@@ -29,19 +31,13 @@ const anyGraph = fc
   );
 
 /** What must come out, by the sentences of the language, without any queue. */
-function naive(graph: Graph, fails: ReadonlySet<string>): Map<string, NodeEnd> {
+function naive(graph: Graph, fails: ReadonlySet<string>): [string, NodeEnd][] {
   const ends = new Map<string, NodeEnd>();
-  const broken = new Set<string>();
   for (const n of graph.nodes) {
-    if (n.needs.some((key) => broken.has(key))) {
-      ends.set(n.key, 'skipped');
-      broken.add(n.key);
-    } else if (fails.has(n.key)) {
-      ends.set(n.key, 'failed');
-      broken.add(n.key);
-    } else ends.set(n.key, 'succeeded');
+    const isBlocked = n.needs.some((key) => ends.get(key) !== 'succeeded');
+    ends.set(n.key, isBlocked ? 'blocked' : fails.has(n.key) ? 'failed' : 'succeeded');
   }
-  return ends;
+  return [...ends];
 }
 
 describe('ready queue', () => {
@@ -52,34 +48,45 @@ describe('ready queue', () => {
       fc.property(anyGraph, fails, choices, (graph, failing, picks) => {
         const failed = new Set(failing.map((i) => `n${i}`));
         const queue = new ReadyQueue(graph);
-        const ends = new Map<string, NodeEnd>();
         const running: GraphNode[] = [];
         for (let turn = 0; !queue.done; turn += 1) {
           for (const taken of queue.take()) {
-            for (const need of taken.needs) expect(ends.has(need)).toBe(true);
+            for (const need of taken.needs) expect(queue.endOf(need)).toBe('succeeded');
             running.push(taken);
           }
           const [ended] = running.splice((picks[turn % picks.length] ?? 0) % running.length, 1);
           if (ended === undefined) throw new Error('nothing runs, yet it is not done');
-          const end: NodeEnd = failed.has(ended.key) ? 'failed' : 'succeeded';
-          ends.set(ended.key, end);
-          for (const skipped of queue.settle(ended.key, end)) ends.set(skipped.key, 'skipped');
+          queue.settle(ended.key, failed.has(ended.key) ? 'failed' : 'succeeded');
         }
-        expect(ends).toEqual(naive(graph, failed));
+        expect(endsOf(graph, queue)).toEqual(naive(graph, failed));
         expect(queue.unfinished).toEqual([]);
       }),
       { numRuns: 500 },
     );
   });
 
-  it('starts in order of the graph and keeps a group within its limit', () => {
-    const group = { name: 'g', parallel: 2 };
-    const queue = new ReadyQueue(graphOf([0, 1, 2, 3].map((i) => node(i, [], group))));
+  it('starts by priority, then in order of the graph', () => {
+    const queue = new ReadyQueue(
+      graphOf([
+        node(0, []),
+        node(1, [], { settings: 1 }),
+        node(2, []),
+        node(3, [], { settings: 1 }),
+      ]),
+    );
+    expect(queue.take().map(({ key }) => key)).toEqual(['n1', 'n3', 'n0', 'n2']);
+  });
+
+  it('keeps a group within its limit', () => {
+    const groups = { g: { parallel: 2, minSuccess: 1 } };
+    const items = [0, 1, 2, 3].map((i) => node(i, [], { group: 'g' }));
+    const queue = new ReadyQueue(graphOf(items, groups));
     const keys = (): string[] => queue.take().map((n) => n.key);
     expect(keys()).toEqual(['n0', 'n1']);
     expect(keys()).toEqual([]);
+    queue.settle('n2', 'skipped'); // while it waits for a place
     queue.settle('n1', 'succeeded');
-    expect(keys()).toEqual(['n2']);
+    expect(keys()).toEqual(['n3']);
   });
 
   it('never runs more than 200 at once', () => {
@@ -92,7 +99,10 @@ describe('ready queue', () => {
       graphOf([node(0, []), node(1, []), node(2, [0]), node(3, [0, 1])]),
     );
     queue.take();
-    expect(queue.settle('n0', 'skipped')).toEqual([{ key: 'n2', reason: 'n0 was skipped' }]);
+    expect(queue.settle('n0', 'skipped', 'false')).toEqual([
+      { key: 'n0', end: 'skipped', reason: 'false' },
+      { key: 'n2', end: 'skipped', reason: 'n0 was skipped' },
+    ]);
     queue.settle('n1', 'succeeded');
     expect(queue.take().map((n) => n.key)).toEqual(['n3']);
   });
@@ -113,7 +123,7 @@ describe('ready queue', () => {
             needs.length > 0 && needs.every((need) => ends.get(need) === 'skipped');
           ends.set(key, onlySkipped || unwanted.has(key) ? 'skipped' : 'succeeded');
         }
-        expect(graph.nodes.map(({ key }) => [key, queue.endOf(key)])).toEqual([...ends]);
+        expect(endsOf(graph, queue)).toEqual([...ends]);
       }),
       { numRuns: 500 },
     );
@@ -126,26 +136,132 @@ describe('ready queue', () => {
     const queue = new ReadyQueue(graphOf(layered));
     expect(queue.take()).toHaveLength(2);
     queue.settle('n0', 'failed');
-    expect(queue.settle('n1', 'succeeded')).toHaveLength(498);
+    expect(queue.settle('n1', 'succeeded')).toHaveLength(499);
     expect(queue.done).toBe(true);
   });
 
-  it('ends a node once: a second word counts only if it turns skipped into cancelled', () => {
-    const queue = new ReadyQueue(graphOf([node(0, []), node(1, [0]), node(2, [0, 1])]));
+  it('ends a node once', () => {
+    const queue = new ReadyQueue(graphOf([node(0, []), node(1, [0])]));
     queue.take();
-    expect(queue.settle('n0', 'succeeded')).toEqual([]);
+    expect(queue.settle('n0', 'succeeded')).toEqual([{ key: 'n0', end: 'succeeded' }]);
     expect(queue.settle('n0', 'failed')).toEqual([]);
     expect(queue.endOf('n0')).toBe('succeeded');
-    queue.take();
-    queue.settle('n1', 'failed');
-    expect(queue.endOf('n2')).toBe('skipped');
-    queue.settle('n2', 'cancelled');
-    expect(queue.endOf('n2')).toBe('cancelled');
   });
 
-  it('does not start what was cancelled while it was ready', () => {
-    const queue = new ReadyQueue(graphOf([node(0, []), node(1, [])]));
-    queue.settle('n0', 'cancelled');
+  it('cancels all that has not ended, and starts nothing of it', () => {
+    const queue = new ReadyQueue(graphOf([node(0, []), node(1, [0]), node(2, [])]));
+    queue.settle('n2', 'succeeded');
+    expect(queue.cancelAll('stop').map(({ key }) => key)).toEqual(['n0', 'n1']);
+    expect(queue.take()).toEqual([]);
+    expect(queue.done).toBe(true);
+  });
+
+  it('waits for an `after` however it ended, and hears of nodes elsewhere', () => {
+    const queue = new ReadyQueue(
+      graphOf([node(0, [], { after: ['far'] }), node(1, [], { needs: ['far'] })]),
+    );
+    expect(queue.take()).toEqual([]);
+    expect(queue.settle('far', 'failed').map(({ key, end }) => `${key} ${end}`)).toEqual([
+      'far failed',
+      'n1 blocked',
+    ]);
+    expect(queue.take().map(({ key }) => key)).toEqual(['n0']);
+  });
+});
+
+describe('the join of a foreach', () => {
+  function ended(ends: readonly NodeEnd[], rules: Partial<NodeGroup>): string | undefined {
+    const items = ends.map((_, i) => node(i, [], { group: 'g' }));
+    const needs = items.map(({ key }) => key);
+    const join = node(99, [], { key: 'g', kind: 'join', needs });
+    const after = node(100, [], { needs: ['g'] });
+    const groups = { g: { parallel: 1_000, minSuccess: 1, ...rules } };
+    const queue = new ReadyQueue(graphOf([...items, join, after], groups));
+    queue.take();
+    for (const [i, end] of ends.entries()) queue.settle(`n${i}`, end);
+    expect(queue.failed.map(({ key }) => key)).toEqual(queue.endOf('g') === 'failed' ? ['g'] : []);
+    expect(queue.take()).toHaveLength(queue.endOf('g') === 'succeeded' ? 1 : 0);
+    return queue.endOf('g');
+  }
+
+  it('succeeds with all, fails with one lost, is skipped when nothing was wanted', () => {
+    expect(ended(['succeeded', 'succeeded'], {})).toBe('succeeded');
+    expect(ended(['succeeded', 'failed'], {})).toBe('failed');
+    expect(ended(['succeeded', 'skipped'], {})).toBe('succeeded');
+    expect(ended(['skipped', 'skipped'], {})).toBe('skipped');
+    expect(ended(['blocked', 'blocked'], {})).toBe('blocked');
+  });
+
+  it('takes a share of successes among those that were wanted', () => {
+    const ten = (failed: number): NodeEnd[] =>
+      Array.from({ length: 10 }, (_, i) => (i < failed ? 'failed' : 'succeeded'));
+    expect(ended(ten(1), { minSuccess: 0.9 })).toBe('succeeded');
+    expect(ended(ten(2), { minSuccess: 0.9 })).toBe('failed');
+    expect(ended([...ten(1), 'skipped', 'skipped'], { minSuccess: 0.9 })).toBe('succeeded');
+    expect(ended(ten(10), { minSuccess: 0 })).toBe('succeeded');
+  });
+
+  it('starts no further item after failures alike', () => {
+    const items = Array.from({ length: 6 }, (_, i) => node(i, [], { group: 'g' }));
+    const join = node(99, [], { key: 'g', kind: 'join', needs: items.map(({ key }) => key) });
+    const groups = { g: { parallel: 2, minSuccess: 1, stopAfter: 2 } };
+    const queue = new ReadyQueue(graphOf([...items, join], groups));
+    queue.take();
+    queue.settle('n0', 'failed', 'no such column');
+    queue.settle('n1', 'failed', 'another reason');
+    expect(queue.take()).toHaveLength(2);
+    const ends = queue.settle('n2', 'failed', 'no such column');
+    expect(ends.map(({ key, end }) => `${key} ${end}`)).toEqual([
+      'n2 failed',
+      'n4 blocked',
+      'n5 blocked',
+    ]);
+    queue.settle('n3', 'succeeded');
+    expect(queue.endOf('g')).toBe('failed');
+  });
+
+  it('is made of items that became known late', () => {
+    const graph = graphOf(
+      [node(0, [], { key: 'g', kind: 'expand' }), node(1, [], { needs: ['g'] })],
+      {
+        g: { parallel: 1, minSuccess: 1 },
+      },
+    );
+    const queue = new ReadyQueue(graph);
+    expect(queue.take().map(({ key }) => key)).toEqual(['g']);
+    const items = [0, 1].map((i) => node(0, [], { key: `g[${i}]`, group: 'g' }));
+    expect(queue.expand('g', items)).toEqual([]);
+    expect(queue.take().map(({ key }) => key)).toEqual(['g[0]']);
+    queue.settle('g[0]', 'succeeded');
+    expect(queue.take().map(({ key }) => key)).toEqual(['g[1]']);
+    queue.settle('g[1]', 'succeeded');
     expect(queue.take().map(({ key }) => key)).toEqual(['n1']);
+  });
+
+  it('of an empty list has succeeded', () => {
+    const queue = new ReadyQueue(graphOf([node(0, [], { kind: 'expand' }), node(1, [0])]));
+    queue.take();
+    expect(queue.expand('n0', []).map(({ end }) => end)).toEqual(['succeeded']);
+    expect(queue.take().map(({ key }) => key)).toEqual(['n1']);
+  });
+});
+
+describe('a failed node that is to run again', () => {
+  it('opens what it blocked, and nothing else', () => {
+    const queue = new ReadyQueue(
+      graphOf([node(0, []), node(1, []), node(2, [0]), node(3, [2, 1])]),
+    );
+    queue.take();
+    queue.settle('n0', 'failed');
+    queue.settle('n1', 'succeeded');
+    expect(queue.done).toBe(true);
+    expect(queue.reopen('n1')).toEqual([]);
+    expect(queue.reopen('n0')).toEqual(['n0', 'n2', 'n3']);
+    expect(queue.done).toBe(false);
+    for (const key of ['n0', 'n2', 'n3']) {
+      expect(queue.take().map((taken) => taken.key)).toEqual([key]);
+      queue.settle(key, 'succeeded');
+    }
+    expect(queue.done).toBe(true);
   });
 });

@@ -3,7 +3,11 @@ import { z } from 'zod';
 import * as runs from '../../../pipelines/pipeline-runs';
 import { listSteps } from '../../../pipelines/steps';
 import { listTransitions } from '../../../pipelines/transitions';
-import { PipelineRunStatus, StartPipelineRun } from '../../../schemas/pipeline-runs';
+import {
+  ControlPipelineRun,
+  PipelineRunStatus,
+  StartPipelineRun,
+} from '../../../schemas/pipeline-runs';
 import { principalOf } from '../../app';
 
 /** A page is read by a person or a program that asks again: more than this helps neither. */
@@ -37,6 +41,12 @@ export function registerPipelineRuns(app: FastifyInstance, deps: runs.PipelineRu
     const { projectId } = principalOf(request);
     CancelPipelineRun.parse(request.body);
     return runs.cancelPipelineRun(deps, { projectId, id: ById.parse(request.params).id });
+  });
+  app.post('/api/v1/pipeline-runs/:id/control', write, (request) => {
+    const { projectId, name: actor } = principalOf(request);
+    const control = ControlPipelineRun.parse(request.body);
+    const { id } = ById.parse(request.params);
+    return runs.controlPipelineRun(deps, { projectId, id }, { ...control, actor });
   });
   registerReads(app, deps);
 }

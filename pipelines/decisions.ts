@@ -1,0 +1,80 @@
+import { expandItems } from '../dag/expand';
+import { evaluate, ExpressionError, parseExpression } from '../dag/expressions';
+import { found, isAppError } from '../errors/app-error';
+import type { GraphNode } from '../schemas/graph';
+import { findStep, insertSteps, type StoredStep } from '../storage/postgres/steps';
+import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
+import { withoutItems } from './segments';
+import { scopeOf } from './step-scope';
+
+export interface DecideStep {
+  readonly projectId: string;
+  readonly runId: string;
+  readonly node: GraphNode;
+}
+/** What becomes of a node whose needs have ended. */
+export type StepVerdict =
+  | { readonly verdict: 'run' }
+  | { readonly verdict: 'skip'; readonly reason: string }
+  | { readonly verdict: 'fail'; readonly reason: string }
+  | { readonly verdict: 'expand'; readonly items: readonly GraphNode[] };
+
+type Scope = Readonly<Record<string, unknown>>;
+
+/**
+ * Works out the `if` of a step and the list of its foreach, now that what they read is there. The
+ * rows of new items are written. Idempotent: outputs do not change once they are committed.
+ */
+export async function decideStep(
+  deps: PipelineRunDeps,
+  { projectId, runId, node }: DecideStep,
+): Promise<StepVerdict> {
+  const key = { projectId, runId, stepKey: node.key };
+  const step = found(await findStep(deps.postgres, key), 'step', node.key);
+  const run = await getPipelineRun(deps, { projectId, id: runId });
+  const { scope } = await scopeOf(deps, run, { projectId, ...step });
+  const verdict = node.kind === 'expand' ? { verdict: 'run' as const } : judge(step, scope);
+  if (verdict.verdict !== 'run' || node.kind !== 'expand') return verdict;
+  const items = expandNode(step, node, scope);
+  if ('verdict' in items) return items;
+  const rows = items.map(({ key: itemKey, index, item }) => ({
+    key: itemKey,
+    index,
+    item,
+    spec: step.spec,
+  }));
+  await insertSteps(deps.postgres, { projectId, runId, steps: rows });
+  return { verdict: 'expand', items: withoutItems(items) };
+}
+
+function judge({ spec }: StoredStep, scope: Scope): StepVerdict {
+  if (spec.if === undefined) return { verdict: 'run' };
+  try {
+    const value = evaluate(parseExpression(spec.if), scope);
+    if (value === true) return { verdict: 'run' };
+    if (value === false) return { verdict: 'skip', reason: `its condition is false: ${spec.if}` };
+    const found = JSON.stringify(value);
+    return fail(`its condition gave ${found}, which is neither true nor false`);
+  } catch (error) {
+    if (!(error instanceof ExpressionError)) throw error;
+    return fail(`its condition cannot be worked out: ${error.message}`);
+  }
+}
+
+function expandNode(
+  { spec }: StoredStep,
+  node: GraphNode,
+  scope: Scope,
+): GraphNode[] | StepVerdict {
+  try {
+    return expandItems(spec, node, scope);
+  } catch (error) {
+    if (error instanceof ExpressionError) return fail(`its list: ${error.message}`);
+    if (isAppError(error)) return fail(error.message);
+    throw error;
+  }
+}
+
+function fail(reason: string): StepVerdict {
+  return { verdict: 'fail', reason };
+}

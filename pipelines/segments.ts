@@ -1,0 +1,42 @@
+import { expandGraph } from '../dag/expand';
+import { segmentsOf } from '../dag/segments';
+import { found } from '../errors/app-error';
+import type { GraphNode, Segment } from '../schemas/graph';
+import type { Plan } from '../schemas/plan';
+import type { Postgres } from '../storage/postgres/client';
+import { findPipelineRun } from '../storage/postgres/pipeline-runs';
+import { findPlan } from '../storage/postgres/plans';
+import type { InsertStep } from '../storage/postgres/steps';
+
+/** The rows of nodes: all but joins, which only tell that others have ended. */
+export function toSteps(plan: Plan, nodes: readonly GraphNode[]): InsertStep[] {
+  const rows = nodes.filter(({ kind }) => kind !== 'join');
+  return rows.map(({ key, index, item, settings }) => ({
+    key,
+    index,
+    item,
+    spec: found(plan.steps[settings], 'step', key),
+  }));
+}
+
+/** One part of a large run for its workflow: worked out again from plan and params. */
+export async function loadSegment(
+  deps: { readonly postgres: Postgres },
+  input: { readonly projectId: string; readonly runId: string; readonly segment: number },
+): Promise<Segment> {
+  const { projectId, runId, segment } = input;
+  const run = found(
+    await findPipelineRun(deps.postgres, { projectId, id: runId }),
+    'pipeline run',
+    runId,
+  );
+  const plan = await findPlan(deps.postgres, { projectId, id: run.planId });
+  const parts = segmentsOf(expandGraph(found(plan, 'plan', run.planId), run.params));
+  const part = found(parts[segment], 'segment', `${runId}/${segment}`);
+  return { ...part, nodes: withoutItems(part.nodes) };
+}
+
+/** Items stay in Postgres: histories need the topology only. */
+export function withoutItems(nodes: readonly GraphNode[]): GraphNode[] {
+  return nodes.map((node) => ({ ...node, item: undefined })); // JSON leaves it out
+}

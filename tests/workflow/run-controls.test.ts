@@ -1,0 +1,163 @@
+import { controlPipelineRun, getPipelineRun } from '../../pipelines/pipeline-runs';
+import { listSteps } from '../../pipelines/steps';
+import { listAudit } from '../../storage/postgres/audit';
+import type { ControlRun } from '../../workflows/contract';
+import { plan, step } from '../support/plans';
+import {
+  openWorkflowLab,
+  stepFailure,
+  untilAborted,
+  type StartedRun,
+  type StepBody,
+  type WorkflowLab,
+} from '../support/workflow-lab';
+
+const projectId = 'default';
+let lab: WorkflowLab;
+beforeAll(async () => {
+  lab = await openWorkflowLab();
+});
+afterAll(() => lab.close());
+beforeEach(() => {
+  lab.bodies = {};
+});
+
+const who = { actor: 'ada', reason: 'as agreed' } as const;
+type Asked = ControlRun extends infer C
+  ? C extends unknown
+    ? Omit<C, keyof typeof who>
+    : never
+  : never;
+
+function control(run: StartedRun, asked: Asked): Promise<unknown> {
+  const deps = { postgres: lab.database.postgres, starter: lab.starter };
+  const key = { projectId, id: run.runId };
+  return controlPipelineRun(deps, key, { ...asked, ...who } as ControlRun);
+}
+async function statuses(run: StartedRun): Promise<Record<string, string>> {
+  const steps = await listSteps(lab.database, { projectId, runId: run.runId });
+  return Object.fromEntries(steps.map((s) => [s.key, s.status]));
+}
+/** A body that runs until it is released, and a promise of its begin. */
+function gate(): { body: StepBody; begun: Promise<void>; open: () => void } {
+  let open: () => void = () => undefined;
+  let begin: () => void = () => undefined;
+  const opened = new Promise<void>((resolve) => (open = resolve));
+  const begun = new Promise<void>((resolve) => (begin = resolve));
+  const body: StepBody = async (_input, signal) => {
+    begin();
+    await Promise.race([opened, untilAborted(signal)]);
+    if (signal.aborted) throw stepFailure('preempted', 'stopped');
+    return {};
+  };
+  return { body, begun, open };
+}
+
+describe('a run that is steered', () => {
+  it('starts nothing while it is paused, and lets go on what runs', async () => {
+    const first = gate();
+    lab.bodies = { first: first.body };
+    const run = await lab.start({
+      plan: plan([step('first'), step('then', { after: ['first'] })]),
+    });
+    await first.begun;
+    expect(await control(run, { action: 'pause' })).toMatchObject({ isPaused: true });
+    first.open();
+    // the next change proves that the end of the first step was seen, and nothing started
+    while ((await statuses(run))['first'] !== 'succeeded') await tick();
+    await control(run, { action: 'priority', priority: 1 });
+    expect(await statuses(run)).toEqual({ first: 'succeeded', then: 'waiting' });
+    expect(await control(run, { action: 'continue' })).toMatchObject({
+      isPaused: false,
+      priority: 1,
+    });
+    expect((await run.result()).status).toBe('succeeded');
+    const subject = `pipeline-run/${run.runId}`;
+    const audit = await listAudit(lab.database.postgres, { projectId, subject, limit: 10 });
+    expect(audit.map(({ actor, action }) => `${actor} ${action}`)).toEqual([
+      'ada pipeline-run.continue',
+      'ada pipeline-run.priority',
+      'ada pipeline-run.pause',
+    ]);
+  });
+
+  it('skips a step that runs and one that waits, and what needs only them', async () => {
+    const first = gate();
+    const other = gate();
+    lab.bodies = { first: first.body, other: other.body };
+    const run = await lab.start({
+      plan: plan([
+        step('first'),
+        step('other'),
+        step('then', { after: ['first'] }),
+        step('late', { after: ['other'] }),
+      ]),
+    });
+    await Promise.all([first.begun, other.begun]);
+    await control(run, { action: 'skip', stepKey: 'late' });
+    await control(run, { action: 'skip', stepKey: 'first' });
+    other.open();
+    expect((await run.result()).status).toBe('succeeded');
+    expect(await statuses(run)).toEqual({
+      first: 'skipped',
+      other: 'succeeded',
+      then: 'skipped',
+      late: 'skipped',
+    });
+    const steps = await listSteps(lab.database, { projectId, runId: run.runId });
+    expect(steps.find(({ key }) => key === 'first')?.reason).toBe('skipped by ada: as agreed');
+  });
+
+  it('runs a failed step again, with what it had blocked', async () => {
+    const other = gate();
+    let isBroken = true;
+    const attempts: number[] = [];
+    lab.bodies = {
+      other: other.body,
+      flaky: ({ attempt }) => {
+        attempts.push(attempt);
+        if (isBroken) return Promise.reject(stepFailure('data', 'no such table'));
+        return Promise.resolve({});
+      },
+    };
+    const run = await lab.start({
+      plan: plan([step('other'), step('flaky'), step('then', { after: ['flaky'] })]),
+    });
+    await other.begun;
+    while ((await statuses(run))['then'] !== 'skipped') await tick();
+    isBroken = false;
+    await control(run, { action: 'retry', stepKey: 'flaky' });
+    while ((await statuses(run))['then'] !== 'succeeded') await tick();
+    other.open();
+    expect((await run.result()).status).toBe('succeeded');
+    expect(attempts).toEqual([1, 2]);
+    expect(await statuses(run)).toEqual({
+      other: 'succeeded',
+      flaky: 'succeeded',
+      then: 'succeeded',
+    });
+  });
+
+  it('refuses what makes no sense, and changes nothing', async () => {
+    const first = gate();
+    lab.bodies = { first: first.body };
+    const run = await lab.start({ plan: plan([step('first')]) });
+    await first.begun;
+    await expect(control(run, { action: 'retry', stepKey: 'first' })).rejects.toThrow(
+      "the step 'first' has not failed",
+    );
+    await expect(control(run, { action: 'skip', stepKey: 'nope' })).rejects.toThrow(
+      "there is no step 'nope'",
+    );
+    await expect(control(run, { action: 'priority', priority: 9 })).rejects.toThrow('not 1 to 5');
+    first.open();
+    await run.result();
+    await expect(control(run, { action: 'pause' })).rejects.toThrow('has already succeeded');
+    const found = await getPipelineRun(lab.database, { projectId, id: run.runId });
+    expect(found).toMatchObject({ isPaused: false, priority: 3 });
+  });
+});
+
+function tick(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 20));
+}

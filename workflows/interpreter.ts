@@ -1,0 +1,287 @@
+import {
+  CancellationScope,
+  condition,
+  setCurrentDetails,
+  setHandler,
+  defineSignal,
+  workflowInfo,
+} from '@temporalio/workflow';
+import { ReadyQueue } from '../dag/ready-queue';
+import type { EndedNode, GraphNode, Segment } from '../schemas/graph';
+import {
+  NODES_ENDED_SIGNAL,
+  type CarriedState,
+  type ControlRun,
+  type SegmentResult,
+} from './contract';
+import { runStep, type StepContext, type StepEnd, type Stopped } from './run-step';
+import { TellLog } from './tell-log';
+import { TransitionLog } from './transition-log';
+
+/** After SIGKILL at the end of the grace a worker reports within seconds; then nobody waits on. */
+const STOP_MARGIN_SECONDS = 60;
+/** From here on nothing new starts: when all that runs has ended, a new history begins. */
+const HISTORY_EVENTS_MAX = 3_000; // Temporal suggests a new one at 4,096
+const FAILED_MAX = 10;
+const PRIORITY_DEFAULT = 3;
+
+export interface InterpretedRun {
+  readonly projectId: string;
+  readonly runId: string;
+  readonly pipeline: string;
+  readonly priority?: number;
+}
+/** The whole segment has ended, or it must go on in a new history. */
+export type Interpreted =
+  | { readonly isDone: true; readonly result: SegmentResult }
+  | { readonly isDone: false; readonly carried: CarriedState };
+
+/** Interprets one segment: starts what is ready, hears what ended, writes what nobody else writes. */
+export class Interpreter {
+  private readonly context: StepContext;
+  private readonly run: InterpretedRun;
+  private readonly segment: Segment;
+  private readonly queue: ReadyQueue;
+  private readonly tells: TellLog;
+  private readonly steps = new CancellationScope(); // every attempt runs in it
+  private readonly ended: StepEnd[] = []; // not settled yet
+  private readonly heard: EndedNode[] = []; // of other segments
+  private readonly expanded: { readonly key: string; readonly items: readonly GraphNode[] }[] = [];
+  private readonly attempts = new Map<string, number>(); // the last one of steps that failed
+  private readonly scopes = new Map<string, CancellationScope>(); // of steps under way
+  private readonly skips = new Map<string, string>(); // steps that somebody skips, and why
+  private isCancelled = false;
+  private isPaused = false;
+  private isReopening = false;
+  private isPoked = false; // somebody has changed something
+  private priority: number;
+
+  constructor(run: InterpretedRun, segment: Segment, carried?: CarriedState) {
+    this.run = run;
+    this.segment = segment;
+    this.context = { ...run, log: new TransitionLog(run), priority: () => this.priority };
+    this.priority = carried?.priority ?? run.priority ?? PRIORITY_DEFAULT;
+    this.queue = new ReadyQueue(segment);
+    this.tells = new TellLog(run.runId, segment.tells);
+    for (const { key, items } of carried?.expanded ?? []) this.expand(key, items);
+    for (const { key, end, reason } of carried?.ended ?? []) {
+      for (const { key: told } of this.queue.settle(key, end, reason)) this.tell(told);
+    }
+    this.tells.forget(); // told before
+    this.isPaused = carried?.isPaused ?? false;
+    for (const [key, attempt] of carried?.attempts ?? []) this.attempts.set(key, attempt);
+    setHandler(defineSignal<[EndedNode[]]>(NODES_ENDED_SIGNAL), (nodes) => {
+      this.heard.push(...nodes);
+    });
+  }
+
+  /** Stops all steps; `interpret` ends when they have had their grace. */
+  cancel(): void {
+    this.isCancelled = true;
+    this.steps.cancel();
+  }
+
+  /** Does what somebody asks for; says in words why it cannot be done. */
+  control(control: ControlRun): string | undefined {
+    this.isPoked = true;
+    switch (control.action) {
+      case 'pause':
+      case 'continue':
+        this.isPaused = control.action === 'pause';
+        return undefined;
+      case 'priority':
+        this.priority = control.priority; // of attempts that are not in a queue yet
+        return undefined;
+      case 'skip':
+        return this.skip(control.stepKey, by(control));
+      case 'retry':
+        return this.retry(control.stepKey, by(control));
+    }
+  }
+
+  private skip(key: string, why: string): string | undefined {
+    const node = this.queue.nodeOf(key);
+    if (node === undefined) return `there is no step '${key}'`;
+    const end = this.queue.endOf(key);
+    if (end !== undefined) return `the step '${key}' has already ended: ${end}`;
+    const reason = `skipped ${why}`;
+    const scope = this.scopes.get(key);
+    if (scope === undefined) {
+      this.context.log.add({ stepKey: key, attempt: 0, state: 'skipped', reason });
+      this.settle(key, 'skipped', reason);
+    } else {
+      this.skips.set(key, reason); // it ends when its process has stopped
+      scope.cancel();
+    }
+    return undefined;
+  }
+
+  private retry(key: string, why: string): string | undefined {
+    if (this.queue.nodeOf(key) === undefined) return `there is no step '${key}'`;
+    const end = this.queue.endOf(key);
+    if (end !== 'failed') return `the step '${key}' has not failed: ${end ?? 'not ended yet'}`;
+    this.isReopening = true;
+    for (const opened of this.queue.reopen(key)) {
+      const node = this.queue.nodeOf(opened);
+      if (node === undefined || !this.hasRow(node)) continue;
+      const attempt = this.attempts.get(opened) ?? 0;
+      const reason = `run again ${why}`;
+      this.context.log.add({ stepKey: opened, attempt, state: 'reopened', reason });
+    }
+    return undefined;
+  }
+
+  async interpret(): Promise<Interpreted> {
+    const { log } = this.context;
+    while (!this.queue.done && !this.isCancelled) {
+      const isFull = workflowInfo().historyLength > HISTORY_EVENTS_MAX;
+      // a row that shows an end takes no news of attempts before it is open again
+      this.isReopening &&= !log.isEmpty;
+      if (!this.isPaused && !isFull && !this.isReopening) this.startReady();
+      log.flush();
+      this.tells.flush();
+      this.showProgress('running');
+      if (isFull && this.queue.runningKeys.length === 0) return await this.carry();
+      await condition(() => this.hasNews());
+      this.isPoked = false;
+      this.takeNews();
+    }
+    if (this.isCancelled) await this.stopSteps();
+    await Promise.all([log.drain(), this.tells.drain()]);
+    this.showProgress(this.isCancelled ? 'cancelled' : 'ended');
+    const failed = this.queue.failed.slice(0, FAILED_MAX);
+    return { isDone: true, result: { isCancelled: this.isCancelled, failed } };
+  }
+
+  private hasNews(): boolean {
+    const { ended, heard, tells, isCancelled, isPoked } = this;
+    const arrived = ended.length > 0 || heard.length > 0 || isCancelled || isPoked;
+    const { log } = this.context;
+    const isOpenAgain = this.isReopening && log.isEmpty;
+    return arrived || isOpenAgain || tells.canFlush || log.canFlush;
+  }
+
+  private takeNews(): void {
+    for (const { key, end, reason } of this.heard.splice(0)) this.settle(key, end, reason);
+    for (const ended of this.ended.splice(0)) {
+      this.scopes.delete(ended.key);
+      if (ended.end === 'expanded') this.expand(ended.key, ended.items);
+      else if (ended.end === 'succeeded') this.settle(ended.key, ended.end);
+      else {
+        this.attempts.set(ended.key, ended.attempt);
+        this.settle(ended.key, ended.end, ended.reason);
+      }
+    }
+  }
+
+  private startReady(): void {
+    for (const node of this.queue.take()) {
+      void this.steps.run(() => this.start(node)).then((end) => this.ended.push(end));
+    }
+  }
+
+  private async start(node: GraphNode): Promise<StepEnd> {
+    const { key } = node;
+    const settings = this.segment.settings[node.settings];
+    if (settings === undefined) throw new Error(`no settings of ${key}`);
+    const attempts = this.attempts.get(key) ?? 0;
+    const whyStopped = (): Stopped => this.whyStopped(key);
+    const scope = new CancellationScope();
+    this.scopes.set(key, scope);
+    try {
+      return await scope.run(() => runStep(this.context, { node, settings, attempts, whyStopped }));
+    } catch (error) {
+      const attempt = attempts;
+      if (scope.consideredCancelled) return { key, ...whyStopped(), attempt };
+      const reason = error instanceof Error ? error.message : String(error);
+      return { key, end: 'failed', reason, attempt };
+    }
+  }
+
+  private whyStopped(key: string): Stopped {
+    const skipped = this.skips.get(key);
+    if (skipped === undefined) return { end: 'cancelled', reason: 'the run was cancelled' };
+    return { end: 'skipped', reason: skipped };
+  }
+
+  /** Settles a node and writes what nobody else knows: what ended with it, without running. */
+  private settle(key: string, end: EndedNode['end'], reason?: string): void {
+    this.follow(this.queue.settle(key, end, reason), key);
+  }
+
+  private expand(key: string, items: readonly GraphNode[]): void {
+    this.expanded.push({ key, items });
+    this.follow(this.queue.expand(key, items), '');
+  }
+
+  private follow(ended: readonly EndedNode[], cause: string): void {
+    for (const { key, end, reason } of ended) {
+      this.tell(key);
+      const node = this.queue.nodeOf(key);
+      if (key === cause || node === undefined || !this.hasRow(node)) continue;
+      const state = end === 'blocked' ? 'skipped' : end;
+      this.context.log.add({ stepKey: key, attempt: 0, state, reason });
+    }
+  }
+
+  /** Joins have no row, but for a foreach that once waited for its list. */
+  private hasRow({ kind, key }: GraphNode): boolean {
+    return kind !== 'join' || this.expanded.some((one) => one.key === key);
+  }
+
+  private tell(key: string): void {
+    this.tells.add(key, (each) => this.queue.endedNode(each));
+  }
+
+  /** Everything that is known, for a new history; nothing runs any more. */
+  private async carry(): Promise<Interpreted> {
+    await Promise.all([this.context.log.drain(), this.tells.drain()]);
+    this.takeNews(); // signals that came meanwhile
+    const ended = this.queue.ended;
+    const { expanded, isPaused, priority } = this;
+    const attempts = [...this.attempts];
+    return { isDone: false, carried: { ended, expanded, attempts, isPaused, priority } };
+  }
+
+  /** Waits until every attempt has stopped, at most the longest grace and a margin. */
+  private async stopSteps(): Promise<void> {
+    const running = this.queue.runningKeys;
+    const graces = running.map((key) => {
+      const settings = this.queue.nodeOf(key)?.settings ?? 0;
+      return this.segment.settings[settings]?.graceSeconds ?? 0;
+    });
+    const seconds = Math.max(0, ...graces) + STOP_MARGIN_SECONDS;
+    await condition(() => this.ended.length >= running.length, seconds * 1000);
+    const stopped = new Set(this.ended.map(({ key }) => key));
+    // what waits for a cancelled step is cancelled with it, not blocked by it
+    this.ended.splice(0, stopped.size, ...this.ended.filter(({ end }) => end !== 'cancelled'));
+    this.takeNews();
+    const cancelled = this.queue.cancelAll('the run was cancelled');
+    this.isCancelled = cancelled.length > 0;
+    for (const { key } of cancelled) {
+      const node = this.queue.nodeOf(key);
+      if (node === undefined || stopped.has(key) || !this.hasRow(node)) continue;
+      const reason = running.includes(key)
+        ? 'the run was cancelled; the step did not stop in time'
+        : 'the run was cancelled';
+      this.context.log.add({ stepKey: key, attempt: 0, state: 'cancelled', reason });
+    }
+  }
+
+  /** For Temporal's own web UI; costs no event. */
+  private showProgress(state: string): void {
+    const { ended, of } = this.queue.progress;
+    const now = this.queue.runningKeys.slice(0, FAILED_MAX).join(', ');
+    const failed = this.queue.failed.slice(0, FAILED_MAX).map(({ key }) => key);
+    const part = this.segment.segment > 0 ? ` (part ${this.segment.segment + 1})` : '';
+    setCurrentDetails(
+      `**${this.run.pipeline}**${part} ${state}: ${ended} of ${of} steps ended.` +
+        (now === '' ? '' : ` Under way: ${now}.`) +
+        (failed.length === 0 ? '' : ` Failed: ${failed.join(', ')}.`),
+    );
+  }
+}
+
+function by({ actor, reason }: ControlRun): string {
+  return reason === '' ? `by ${actor}` : `by ${actor}: ${reason}`;
+}
