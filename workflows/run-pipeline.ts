@@ -39,7 +39,8 @@ export async function runPipeline(input: RunPipelineInput): Promise<RunPipelineR
   const { workflowId } = workflowInfo();
   const runId = workflowId.startsWith(ID_PREFIX) ? workflowId.slice(ID_PREFIX.length) : workflowId;
   const projectId = input.projectId ?? 'default';
-  const cancelRequested = CancellationScope.current().cancelRequested;
+  const { cancelRequested } = CancellationScope.current();
+  const steer = answerControls();
   // a cancelled run still writes its end, so only the steps are in a scope that can be cancelled
   return CancellationScope.nonCancellable(async () => {
     const begun = await begin(input, { projectId, runId });
@@ -47,8 +48,8 @@ export async function runPipeline(input: RunPipelineInput): Promise<RunPipelineR
     const run = { projectId, runId, pipeline: begun.pipeline, priority };
     const result =
       begun.segment === null
-        ? await interpretParts(run, begun.segments, cancelRequested)
-        : await interpretWhole({ input, run, segment: begun.segment }, cancelRequested);
+        ? await interpretParts(run, begun.segments, { cancelRequested, steer })
+        : await interpretWhole({ input, run, segment: begun.segment }, { cancelRequested, steer });
     await condition(allHandlersFinished); // whoever asked for something gets an answer
     return finish(run, result);
   });
@@ -77,6 +78,11 @@ function isTaken(error: unknown): boolean {
   return error instanceof ApplicationFailure && error.type === 'ALREADY_EXISTS';
 }
 
+/** How a run is stopped and steered from outside. */
+interface Steering {
+  readonly cancelRequested: Promise<never>;
+  readonly steer: (apply: ApplyControl) => void;
+}
 interface WholeRun {
   readonly input: RunPipelineInput;
   readonly run: InterpretedRun;
@@ -85,10 +91,10 @@ interface WholeRun {
 
 async function interpretWhole(
   { input, run, segment }: WholeRun,
-  cancelRequested: Promise<never>,
+  { cancelRequested, steer }: Steering,
 ): Promise<SegmentResult> {
   const interpreter = new Interpreter(run, segment, input.carried);
-  answerControls((control) => interpreter.control(control));
+  steer((control) => interpreter.control(control));
   cancelRequested.catch(() => {
     interpreter.cancel();
   });
@@ -97,19 +103,26 @@ async function interpretWhole(
   return continueAsNew<typeof runPipeline>({ ...input, carried: interpreted.carried });
 }
 
-/** Lets the run be steered; `apply` says in words why something cannot be done. */
-function answerControls(
-  apply: (control: ControlRun) => string | undefined | Promise<string | undefined>,
-): void {
+type ApplyControl = (control: ControlRun) => string | undefined | Promise<string | undefined>;
+
+/**
+ * Lets the run be steered from its first moment on: a change that comes before there is anything to
+ * steer waits. The answer says who applies changes; that one says in words why it cannot.
+ */
+function answerControls(): (apply: ApplyControl) => void {
+  let begin: (apply: ApplyControl) => void = () => undefined;
+  const begun = new Promise<ApplyControl>((resolve) => (begin = resolve));
   setHandler(
     controlRunUpdate,
     async (control) => {
+      const apply = await begun;
       const problem = await apply(control);
       if (problem !== undefined) throw ApplicationFailure.nonRetryable(problem, 'INVALID_STATE');
       return true;
     },
     { validator: refuse },
   );
+  return begin;
 }
 
 function refuse(control: ControlRun): void {
@@ -121,14 +134,14 @@ function refuse(control: ControlRun): void {
 async function interpretParts(
   run: InterpretedRun,
   segments: number,
-  cancelRequested: Promise<never>,
+  { cancelRequested, steer }: Steering,
 ): Promise<SegmentResult> {
   const scope = new CancellationScope();
   cancelRequested.catch(() => {
     scope.cancel();
   });
   const parts = [...Array(segments).keys()];
-  answerControls(async (control) => {
+  steer(async (control) => {
     const ids = parts.map((segment) => segmentWorkflowId(run.runId, segment));
     const tell = (id: string): Promise<void> =>
       getExternalWorkflowHandle(id).signal(controlSegment, control);

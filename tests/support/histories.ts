@@ -2,7 +2,9 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils';
 import { pipelineRunWorkflowId } from '../../workflows/contract';
+import { listSteps } from '../../pipelines/steps';
 import { plan, step } from './plans';
+import { until } from './step-lab';
 import { stepFailure, untilAborted, type WorkflowLab } from './workflow-lab';
 
 /** Histories of finished runs, one per shape; never edited, only added to by `npm run histories`. */
@@ -57,6 +59,15 @@ function withoutMachine(value: unknown): unknown {
   );
 }
 
+type Asked =
+  | { readonly action: 'pause' | 'continue' }
+  | { readonly action: 'skip' | 'retry'; readonly stepKey: string };
+
+async function statusOf(lab: WorkflowLab, runId: string, key: string): Promise<string | undefined> {
+  const steps = await listSteps(lab.database, { projectId: 'default', runId });
+  return steps.find((one) => one.key === key)?.status;
+}
+
 type Shape = (lab: WorkflowLab) => Promise<string>;
 
 const SHAPES: Readonly<Record<string, Shape>> = {
@@ -105,6 +116,38 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     };
     const train = step('train', { retry: { max: 1, on: ['crash'] } });
     return (await lab.run(plan([train, step('lost'), step('use', { after: ['lost'] })]))).runId;
+  },
+  'late-foreach': async (lab) => {
+    lab.bodies = { list: () => Promise.resolve({ items: { value: [1, 2, 3] } }) };
+    const list = step('list', { outputs: { items: { value: true } } });
+    const each = step('each', { foreach: { i: 'steps.list.outputs.items' }, parallel: 2 });
+    return (await lab.run(plan([list, each, step('last', { after: ['each'] })]))).runId;
+  },
+  steered: async (lab) => {
+    let open: () => void = () => undefined;
+    const opened = new Promise<void>((resolve) => (open = resolve));
+    let isBroken = true;
+    lab.bodies = {
+      long: () => opened.then(() => ({})),
+      flaky: () => {
+        if (isBroken) return Promise.reject(stepFailure('data', 'no rows'));
+        return Promise.resolve({});
+      },
+    };
+    const steps = [step('long'), step('flaky'), step('use', { after: ['flaky'] }), step('other')];
+    const { runId, result } = await lab.start({ plan: plan(steps) });
+    const control = (asked: Asked): Promise<unknown> =>
+      lab.starter.controlPipelineRun(runId, { ...asked, actor: 'ada', reason: '' });
+    await control({ action: 'pause' });
+    await control({ action: 'continue' });
+    await until(async () => (await statusOf(lab, runId, 'use')) === 'skipped');
+    isBroken = false;
+    await control({ action: 'retry', stepKey: 'flaky' });
+    await until(async () => (await statusOf(lab, runId, 'use')) === 'succeeded');
+    await control({ action: 'skip', stepKey: 'long' });
+    open();
+    await result();
+    return runId;
   },
   cancelled: async (lab) => {
     const begun = new Promise<void>((resolve) => {
