@@ -128,9 +128,9 @@ describe('a commit', () => {
     expect(done).toMatchObject({ outputs: { model: { kind: 'model' } } });
   });
 
-  it('refuses a plain output above 1 KiB and a metric that nobody logged', async () => {
+  it('refuses a plain output above 64 KiB and a metric that nobody logged', async () => {
     const big = await begin(await newRun(value));
-    const body = { artifacts: {}, values: { n: 'x'.repeat(1_100) } };
+    const body = { artifacts: {}, values: { n: 'x'.repeat(65_600) } };
     const refused = big.self.post(`${SELF}/commit`, body);
     await expect(refused).rejects.toMatchObject({ code: 'TOO_LARGE' });
     const { self } = await begin(

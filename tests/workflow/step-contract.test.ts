@@ -152,9 +152,9 @@ describe('an outputs.json that cannot be taken', () => {
       `The output 'accuracy' in ${FILE} holds a NUL or half a character: take it out.`,
     ],
     [
-      'more than 1 KiB',
-      `{"accuracy": "${'x'.repeat(1_100)}"}`,
-      "The output 'accuracy' is larger than 1 KiB: write it to a file.",
+      'more than 64 KiB',
+      `{"accuracy": "${'x'.repeat(65_600)}"}`,
+      "The output 'accuracy' is larger than 64 KiB: write it to a file.",
     ],
   ])('for %s says so', async (...[, text, reason]) => {
     expect((await failureOf(values(text), VALUE)).reason).toBe(reason);
