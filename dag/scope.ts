@@ -1,18 +1,11 @@
 import { evaluate, ExpressionError, parseExpression } from './expressions';
+import type { ScopeStep } from '../schemas/graph';
 import type { Outputs, Params, StepSpec } from '../schemas/plan';
 
 /** What an artifact looks like inside an expression: only its reference. */
 export interface ArtifactRef {
   readonly artifact: string;
   readonly kind: string;
-}
-
-/** What a node of an earlier step has left behind; `outputs` null if it did not succeed. */
-export interface ScopeStep {
-  readonly step: string; // name in the plan
-  readonly isForeach: boolean;
-  readonly item: Readonly<Record<string, unknown>> | undefined;
-  readonly outputs: Outputs | null;
 }
 
 /**

@@ -1,8 +1,9 @@
 import { createHash } from 'node:crypto';
 import { ExpressionError } from '../dag/expressions';
-import { resolveInputs, scopeFor, type ScopeStep } from '../dag/scope';
+import { resolveInputs, scopeFor } from '../dag/scope';
 import { renderArgv, renderText, renderValue } from '../dag/template';
 import { AppError } from '../errors/app-error';
+import type { ScopeStep } from '../schemas/graph';
 import type { PipelineRun } from '../schemas/pipeline-runs';
 import type { StepSpec } from '../schemas/plan';
 import { findScopeSteps } from '../storage/postgres/step-outputs';

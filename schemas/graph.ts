@@ -1,4 +1,4 @@
-import type { FailureClass } from './plan';
+import type { FailureClass, Outputs } from './plan';
 
 /**
  * The graph of a run, as its workflow sees it: topology and what decides on attempts. Specs, params
@@ -75,4 +75,12 @@ export interface EndedNode {
   readonly key: string;
   readonly end: NodeEnd;
   readonly reason?: string;
+}
+
+/** What a node of an earlier step has left behind; `outputs` null if it did not succeed. */
+export interface ScopeStep {
+  readonly step: string; // name in the plan
+  readonly isForeach: boolean;
+  readonly item: Readonly<Record<string, unknown>> | undefined;
+  readonly outputs: Outputs | null;
 }

@@ -1,4 +1,4 @@
-import type { ScopeStep } from '../../dag/scope';
+import type { ScopeStep } from '../../schemas/graph';
 import type { Outputs } from '../../schemas/plan';
 import type { Sql } from './client';
 import type { StepKey } from './steps';

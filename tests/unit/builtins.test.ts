@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { bestOf } from '../../dag/builtins';
 import { expandGraph } from '../../dag/expand';
-import { resolveInputs, scopeFor, type ScopeStep } from '../../dag/scope';
+import { resolveInputs, scopeFor } from '../../dag/scope';
+import type { ScopeStep } from '../../schemas/graph';
 import type { Outputs, Plan } from '../../schemas/plan';
 import { compileYaml } from '../../sdk/pipeline-yaml';
 

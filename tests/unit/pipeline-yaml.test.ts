@@ -37,6 +37,7 @@ describe('pipelines in YAML', () => {
       'train[0]',
       'train[1]',
       'train[2]',
+      'train', // the join
       'pick',
       'evaluate',
       'register',

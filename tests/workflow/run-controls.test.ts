@@ -32,7 +32,7 @@ type Asked = ControlRun extends infer C
 function control(run: StartedRun, asked: Asked): Promise<unknown> {
   const deps = { postgres: lab.database.postgres, starter: lab.starter };
   const key = { projectId, id: run.runId };
-  return controlPipelineRun(deps, key, { ...asked, ...who } as ControlRun);
+  return controlPipelineRun(deps, key, { ...asked, ...who });
 }
 async function statuses(run: StartedRun): Promise<Record<string, string>> {
   const steps = await listSteps(lab.database, { projectId, runId: run.runId });
