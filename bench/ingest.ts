@@ -38,7 +38,8 @@ interface Window {
   readonly acksMs: readonly number[];
   /** Of CPU of this process for each second of the window: all cores busy is their number. */
   readonly cores: number;
-  readonly drainS: number;
+  /** Until the last point of the window was in ClickHouse: the rate that can go on for ever. */
+  readonly storedPerSecond: number;
   readonly pagesMs: readonly number[];
 }
 interface Stores {
@@ -69,13 +70,12 @@ async function measure(
   );
   const wallS = seconds(start);
   const { user, system } = process.cpuUsage(before);
-  const drain = performance.now();
   await metrics.settle();
-  const drainS = seconds(drain);
+  const storedPerSecond = acknowledged / seconds(start);
   const { points, pagesMs } = await readBack(metrics, { runIds, batch });
   if (points !== acknowledged) throw new Error(`${acknowledged} acknowledged, ${points} read back`);
   const cores = (user + system) / 1e6 / wallS;
-  return { pointsPerSecond: acknowledged / wallS, acksMs, cores, drainS, pagesMs };
+  return { pointsPerSecond: acknowledged / wallS, acksMs, cores, storedPerSecond, pagesMs };
 }
 
 async function createRuns(postgres: Postgres): Promise<string[]> {
@@ -131,34 +131,16 @@ async function measureBatch(stores: Stores, batch: number): Promise<Figure[]> {
     );
   }
   const command = 'npm run bench -- ingest';
-  const of = (what: string, unit: string, samples: readonly number[]): Figure => {
-    return { what: `${what}, batch ${batch}`, unit, samples, command };
-  };
-  return [
-    {
-      ...of(
-        'metrics acknowledged',
-        'points/s',
-        windows.map((w) => w.pointsPerSecond),
-      ),
-      ...(batch === 1000 && { goal: '≥ 100 000' }),
-    },
-    of(
-      'acknowledgement',
-      'ms',
-      windows.flatMap((w) => w.acksMs),
-    ),
-    of(
-      'until all is in ClickHouse',
-      's',
-      windows.map((w) => w.drainS),
-    ),
-    of(
-      'page of a history (≤ 25 000)',
-      'ms',
-      windows.flatMap((w) => w.pagesMs),
-    ),
+  const goal = batch === 1000 ? '≥ 100 000' : '';
+  const rows: readonly [string, string, string, number[]][] = [
+    ['metrics acknowledged', 'points/s', goal, windows.map((w) => w.pointsPerSecond)],
+    ['metrics stored in ClickHouse', 'points/s', '', windows.map((w) => w.storedPerSecond)],
+    ['acknowledgement', 'ms', '', windows.flatMap((w) => w.acksMs)],
+    ['page of a history (≤ 25 000)', 'ms', '', windows.flatMap((w) => w.pagesMs)],
   ];
+  return rows.map(([what, unit, of, samples]) => {
+    return { what: `${what}, batch ${batch}`, unit, goal: of, samples, command };
+  });
 }
 
 async function main(): Promise<void> {
