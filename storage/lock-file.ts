@@ -87,7 +87,9 @@ function beganAt(pid: number): string | undefined {
       const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
       return fields[0] === 'Z' ? undefined : fields[19]; // state; starttime is field 22
     }
-    return execFileSync('ps', ['-o', 'lstart=', '-p', String(pid)], { encoding: 'utf8' }).trim();
+    const env = { LC_ALL: 'C', TZ: 'UTC' }; // whose shell asks must not change the answer
+    const args = ['-o', 'lstart=', '-p', String(pid)];
+    return execFileSync('/bin/ps', args, { encoding: 'utf8', env }).trim();
   } catch {
     return undefined;
   }
