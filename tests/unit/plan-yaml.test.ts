@@ -168,5 +168,4 @@ describe('a plan of 500 steps', () => {
     );
     expect(compileYaml(planToYaml(plan))).toEqual(plan);
   });
-
 });

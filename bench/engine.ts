@@ -1,0 +1,156 @@
+/**
+ * How fast the engine is with steps that run no process (`builtin/nothing`), on a stack of its own:
+ *   npm run bench -- engine [--steps 10000] [--times 1] [--singles 30]
+ * From inside: the times in the transition rows. From outside: the wall clock of this process.
+ */
+import { setTimeout as sleep } from 'node:timers/promises';
+import { parseArgs } from 'node:util';
+import type { ReadyStack } from '../dev/main';
+import type { PipelineRun, Transition } from '../schemas/pipeline-runs';
+import type { Plan } from '../schemas/plan';
+import { createHttp, type Http } from '../sdk/http';
+import { buildOnce, startDev } from '../tests/support/dev-stack';
+import { plan, step } from '../tests/support/plans';
+import { cpuSeconds } from './cpu';
+import { printRows, seconds, type Figure } from './report';
+
+const { values } = parseArgs({
+  options: {
+    steps: { type: 'string', default: '10000' },
+    times: { type: 'string', default: '1' },
+    singles: { type: 'string', default: '30' },
+  },
+});
+const RUN_TIMEOUT_MS = 900_000;
+const POLL_MS = 50;
+const RUNS = '/api/v1/pipeline-runs';
+const command = 'npm run bench -- engine';
+const nothing = { uses: 'builtin/nothing' } as const;
+
+async function run(http: Http, of: Plan): Promise<PipelineRun & { readonly wall: number }> {
+  const begun = performance.now();
+  const { id } = await http.post<PipelineRun>(RUNS, { plan: of });
+  for (;;) {
+    const now = await http.get<PipelineRun>(`${RUNS}/${id}`);
+    if (now.status === 'succeeded') return { ...now, wall: seconds(begun) };
+    if (now.endedAt !== null || seconds(begun) * 1000 > RUN_TIMEOUT_MS) {
+      throw new Error(`the run is ${now.status}: ${now.reason ?? 'it did not end in time'}`);
+    }
+    await sleep(POLL_MS);
+  }
+}
+
+async function transitionsOf(http: Http, id: string): Promise<Transition[]> {
+  const all: Transition[] = [];
+  for (;;) {
+    const after = all.at(-1)?.id ?? 0;
+    const path = `${RUNS}/${id}/transitions?after=${after}&limit=1000`;
+    const { transitions } = await http.get<{ transitions: Transition[] }>(path);
+    all.push(...transitions);
+    if (transitions.length < 1_000) return all;
+  }
+}
+
+function at(transitions: readonly Transition[], state: string): Map<string, number> {
+  const of = transitions.filter((one) => one.state === state);
+  return new Map(of.map((one) => [one.stepKey, Date.parse(one.at)]));
+}
+
+function chainOf(length: number): Plan {
+  return plan(
+    Array.from({ length }, (_, i) =>
+      step(`s${i}`, { ...nothing, after: i === 0 ? [] : [`s${i - 1}`] }),
+    ),
+  );
+}
+
+/** A tenth of it is one fan-out and fan-in; the rest are diamonds and chains of ten. */
+function mixed(count: number): Plan {
+  const steps = [step('first', nothing)];
+  const ends: string[] = [];
+  for (let i = 0; steps.length < count - 1; i += 1) {
+    const kind = i % 10;
+    const length = Math.min(kind === 0 ? 100 : 10, count - 1 - steps.length);
+    for (let j = 0; j < length; j += 1) {
+      const isLinked = kind !== 0 && j > 0;
+      const isDiamond = kind > 5 && j === length - 1 && j > 2;
+      const before = isDiamond ? [`c${i}-${j - 1}`, `c${i}-${j - 3}`] : [`c${i}-${j - 1}`];
+      steps.push(step(`c${i}-${j}`, { ...nothing, after: isLinked ? before : ['first'] }));
+      if (kind === 0 || j === length - 1) ends.push(`c${i}-${j}`);
+    }
+  }
+  return plan([...steps, step('last', { ...nothing, after: ends })]);
+}
+
+async function starts(http: Http): Promise<Figure> {
+  const samples: number[] = [];
+  for (let i = 0; i < Number(values.singles); i += 1) {
+    const { id, createdAt } = await run(http, chainOf(1));
+    const started = at(await transitionsOf(http, id), 'started').get('s0') ?? NaN;
+    samples.push(started - Date.parse(createdAt));
+  }
+  const what = 'start a run → first step’s code running';
+  return { what, unit: 'ms', goal: '≤ 150', samples, command };
+}
+
+async function chains(http: Http): Promise<Figure[]> {
+  const dispatch: number[] = [];
+  const walls: number[] = [];
+  for (let i = 0; i < 3; i += 1) {
+    const { id, wall } = await run(http, chainOf(100));
+    walls.push(wall);
+    const all = await transitionsOf(http, id);
+    const [started, ended] = [at(all, 'started'), at(all, 'succeeded')];
+    for (let j = 1; j < 100; j += 1) {
+      dispatch.push((started.get(`s${j}`) ?? NaN) - (ended.get(`s${j - 1}`) ?? NaN));
+    }
+  }
+  const what = 'step committed → next step’s code running';
+  return [
+    { what, unit: 'ms', goal: 'p50 ≤ 60, p99 ≤ 300', samples: dispatch, command },
+    { what: 'chain of 100 steps', unit: 's', goal: '≤ 6', samples: walls, command },
+  ];
+}
+
+async function many(http: Http, pids: ReadyStack['pids']): Promise<Figure[]> {
+  const count = Number(values.steps);
+  const inside: number[] = [];
+  const outside: number[] = [];
+  const costs = new Map<string, number[]>();
+  for (let i = 0; i < Number(values.times); i += 1) {
+    const before = cpuOf(pids);
+    const { startedAt, endedAt, wall } = await run(http, mixed(count));
+    const after = cpuOf(pids);
+    for (const [part, s] of after) {
+      costs.set(part, [...(costs.get(part) ?? []), ((s - (before.get(part) ?? s)) * 1000) / count]);
+    }
+    inside.push((Date.parse(endedAt ?? '') - Date.parse(startedAt ?? '')) / 1000);
+    outside.push(wall);
+  }
+  const rates = outside.map((wall) => count / wall);
+  const what = `${count} steps, mixed shape`;
+  return [
+    { what: `${what}, wall clock`, unit: 's', goal: '≤ 40', samples: outside, command },
+    { what: `${what}, by its rows`, unit: 's', samples: inside, command },
+    { what: what, unit: 'steps/s', goal: '≥ 250', samples: rates, command },
+  ];
+}
+
+async function main(): Promise<void> {
+  buildOnce();
+  const dev = startDev(['--ephemeral', '--port', '0']);
+  try {
+    const { api, pids } = await dev.ready;
+    const http = createHttp({ baseUrl: api });
+    await run(http, chainOf(20)); // the first builds caches
+    printRows([await starts(http), ...(await chains(http)), ...(await many(http, pids))]);
+  } finally {
+    dev.child.kill('SIGINT');
+    await dev.ended;
+  }
+}
+
+main().catch((error: unknown) => {
+  console.error(error);
+  process.exitCode = 1;
+});
