@@ -60,3 +60,8 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
     throw new InvalidArgumentError(`It must be a whole number from ${min} to ${max}.`);
   };
 }
+
+/** Where the api keeps one pipeline run. */
+export function pathOfRun(id: string): string {
+  return `/api/v1/pipeline-runs/${encodeURIComponent(id)}`;
+}

@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isAppError } from '../errors/app-error';
 import type { LogLine, PipelineRun, Step, Transition } from '../schemas/pipeline-runs';
-import type { CliContext } from './context';
+import { pathOfRun, type CliContext } from './context';
 import { exitCodeOfRun } from './exit-codes';
 import { printJsonLine, printLine, say } from './output';
 
@@ -102,11 +102,7 @@ async function untilBack<T>(work: () => Promise<T>): Promise<T> {
 }
 
 function getRun({ http }: CliContext, id: string): Promise<PipelineRun> {
-  return http.get(pathOf(id));
-}
-
-function pathOf(id: string): string {
-  return `/api/v1/pipeline-runs/${encodeURIComponent(id)}`;
+  return http.get(pathOfRun(id));
 }
 
 async function printNewLines(
@@ -119,7 +115,7 @@ async function printNewLines(
     if (step !== undefined) query.set('step', step);
     if (progress.logCursor !== undefined) query.set('after', progress.logCursor);
     const page = await context.http.get<{ lines: readonly StepLine[]; next: string | null }>(
-      `${pathOf(id)}/logs?${query.toString()}`,
+      `${pathOfRun(id)}/logs?${query.toString()}`,
     );
     for (const line of page.lines) {
       sayTransitions(context, progress, line.at);
@@ -144,7 +140,7 @@ async function readTransitions(
   progress: Progress,
 ): Promise<void> {
   for (;;) {
-    const path = `${pathOf(id)}/transitions?limit=${PAGE}&after=${progress.transitionId}`;
+    const path = `${pathOfRun(id)}/transitions?limit=${PAGE}&after=${progress.transitionId}`;
     const { transitions } = await http.get<{ transitions: readonly Transition[] }>(path);
     const wanted = transitions.filter(({ stepKey }) => step === undefined || stepKey === step);
     progress.unsaid.push(...wanted);
@@ -177,7 +173,7 @@ async function sayEnd(
   const { id, status, reason } = run;
   say(`Run ${id} ${status}${reason === null ? '' : `: ${reason}`}`);
   if (status !== 'failed') return;
-  const { steps } = await http.get<{ steps: readonly Step[] }>(`${pathOf(id)}/steps`);
+  const { steps } = await http.get<{ steps: readonly Step[] }>(`${pathOfRun(id)}/steps`);
   const failed = steps.filter((step) => step.status === 'failed');
   for (const { key } of failed.slice(0, FAILED_STEPS_MAX)) {
     const tail = tails.get(key) ?? [];

@@ -7,7 +7,8 @@ import type { PipelineRun } from '../schemas/pipeline-runs';
 import type { Params, Plan } from '../schemas/plan';
 import { packCode, uploadCode } from '../sdk/code-bundle';
 import { loadPipeline } from '../sdk/load-pipeline';
-import { contextOf } from './context';
+import { PRIORITY_MAX, PRIORITY_MIN } from '../workflows/contract';
+import { contextOf, wholeNumber } from './context';
 import { followRun } from './follow';
 import { printLine, printResult, say } from './output';
 import { parseParams } from './params';
@@ -17,6 +18,7 @@ interface StartOptions {
   readonly param: readonly string[];
   readonly follow: boolean;
   readonly runKey?: string;
+  readonly priority?: number;
   readonly code?: string;
 }
 
@@ -39,6 +41,11 @@ export function registerStart(run: Command): void {
       "the project's folder, sent to the workers (default: the file's folder)",
     )
     .option('--run-key <key>', 'start at most once for this key')
+    .option(
+      '--priority <n>',
+      '1 (first) to 5 (last); 3 unless given',
+      wholeNumber(PRIORITY_MIN, PRIORITY_MAX),
+    )
     .option('--follow', 'stay and print what happens; Ctrl-C leaves the run going', false)
     .addHelpText('after', HELP)
     .action(start);
@@ -66,6 +73,7 @@ async function start(file: string, options: StartOptions, command: Command): Pro
     params,
     codeDigest: packed.digest,
     ...(options.runKey === undefined ? {} : { runKey: options.runKey }),
+    ...(options.priority === undefined ? {} : { priority: options.priority }),
   });
   const { id } = started;
   if (options.follow) {

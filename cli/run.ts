@@ -2,34 +2,33 @@ import { Option, type Command } from 'commander';
 import { suggest } from '../dag/suggest';
 import { AppError } from '../errors/app-error';
 import { PipelineRunStatus, type PipelineRun, type Step } from '../schemas/pipeline-runs';
-import { contextOf, wholeNumber, type CliContext } from './context';
+import { contextOf, pathOfRun, wholeNumber, type CliContext } from './context';
 import { followRun, printLogs } from './follow';
 import { printResult, say } from './output';
+import { registerControls } from './run-controls';
+import { describeProgress, describeRun } from './run-text';
 import { registerStart } from './run-start';
 
 /** What the api gives in one page. */
 const RUNS_MAX = 200;
 
-/** Registers `anneal run start|ls|show|logs|cancel`. */
+/** Registers `anneal run`: everything about pipeline runs. */
 export function registerRun(program: Command): void {
   const run = program.command('run').description('start, watch and stop pipeline runs');
   registerStart(run);
   registerList(run);
   registerShow(run);
   registerLogs(run);
+  registerControls(run);
   run
     .command('cancel <id>')
     .description('ask a run to stop; its steps get SIGTERM and 30 s to save')
     .action(async (id: string, _options: unknown, command: Command) => {
       const { http, format, hint } = contextOf(command);
-      const answer = await http.post(`${pathOf(id)}/cancel`, {});
+      const answer = await http.post(`${pathOfRun(id)}/cancel`, {});
       if (format === 'json') printResult('json', answer);
       else say(`Cancellation of ${id} was asked for. See: ${hint(`run show ${id}`)}`);
     });
-}
-
-function pathOf(id: string): string {
-  return `/api/v1/pipeline-runs/${encodeURIComponent(id)}`;
 }
 
 interface ListOptions {
@@ -68,17 +67,18 @@ function registerShow(run: Command): void {
     .description('show a run and its steps')
     .action(async (id: string, _options: unknown, command: Command) => {
       const { http, format, hint } = contextOf(command);
-      const shown = await http.get<PipelineRun>(pathOf(id));
-      const { steps } = await http.get<{ steps: Step[] }>(`${pathOf(id)}/steps`);
-      if (format === 'table') say(`${shown.pipeline} ${shown.status}`);
+      const shown = await http.get<PipelineRun>(pathOfRun(id));
+      const { steps } = await http.get<{ steps: Step[] }>(`${pathOfRun(id)}/steps`);
+      if (format === 'table') say(describeRun(shown));
       printResult(
         format,
         { ...shown, steps },
         {
-          columns: ['step', 'status', 'started', 'ended', 'reason'],
+          columns: ['step', 'status', 'progress', 'started', 'ended', 'reason'],
           rows: steps.map((step) => [
             step.key,
             step.status,
+            step.status === 'running' ? describeProgress(step.progress) : '',
             step.startedAt ?? '',
             step.endedAt ?? '',
             step.reason ?? '',
@@ -120,11 +120,11 @@ async function requireStep(
   { http, hint }: CliContext,
   { id, step }: { readonly id: string; readonly step: string },
 ): Promise<void> {
-  const { steps } = await http.get<{ steps: Step[] }>(`${pathOf(id)}/steps`);
+  const { steps } = await http.get<{ steps: Step[] }>(`${pathOfRun(id)}/steps`);
   const keys = steps.map(({ key }) => key);
   if (keys.includes(step)) return;
   // a run that waits to begin has no steps yet
-  if (keys.length === 0 && (await http.get<PipelineRun>(pathOf(id))).endedAt === null) return;
+  if (keys.length === 0 && (await http.get<PipelineRun>(pathOfRun(id))).endedAt === null) return;
   const message = `The run has no step '${step}'.${suggest(step, keys)} See: ${hint(`run show ${id}`)}`;
   throw new AppError('NOT_FOUND', message);
 }

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Check } from '../../cli/checks';
 import { freePort } from '../../dev/ports';
 import { jsonLines, runCli, startCli, type Ended, type Running } from '../support/cli';
-import { PIPELINES } from '../support/cli-pipelines';
+import { PIPELINES, WRONG_WORDS } from '../support/cli-pipelines';
 import { buildOnce, eventually, startDev, type DevProcess } from '../support/dev-stack';
 
 const EXAMPLES = join(__dirname, '..', '..', 'examples');
@@ -44,6 +44,17 @@ async function startRun(...args: string[]): Promise<string> {
   expect(stdout).toMatch(/^\S+\n$/);
   expect(stderr).toContain(`anneal run logs ${stdout.trim()} --follow`);
   return stdout.trim();
+}
+/** Pauses a run of one step that is under way, and changes its priority. */
+async function steer(id: string): Promise<void> {
+  const paused = await anneal('run', 'pause', id, '--reason', 'lunch');
+  expect(paused).toMatchObject({ code: 0, stdout: '' });
+  expect((await anneal('run', 'show', id)).stderr).toContain('ticks running (paused)');
+  expect(await read('run', 'priority', id, '1')).toMatchObject({ isPaused: true, priority: 1 });
+  expect(await read('run', 'continue', id)).toMatchObject({ isPaused: false });
+  const wrong = await anneal('run', 'retry', id, 'tick');
+  expect(wrong.code).toBe(7);
+  expect(wrong.stderr).toContain("the step 'tick' has not failed");
 }
 async function read<T = unknown>(...args: string[]): Promise<T> {
   const { stdout, stderr, code } = await anneal(...args, '-o', 'json');
@@ -127,6 +138,7 @@ describe('anneal run', () => {
     expect(stderr).toContain(`anneal run logs ${id} --follow\n`);
     expect(stderr).toContain(`anneal run cancel ${id}\n`);
     expect(await read('run', 'show', id)).toMatchObject({ status: 'running' });
+    await steer(id);
     expect(await read('run', 'cancel', id)).toMatchObject({ id });
     const followed = await anneal('run', 'logs', id, '--follow');
     expect(followed.code).toBe(6);
@@ -149,29 +161,7 @@ describe('anneal run', () => {
 });
 
 describe('wrong words', () => {
-  const start = ['run', 'start'];
-  it.each([
-    ['an unknown command', ['run', 'strat'], 2, 'Did you mean start?'],
-    ['no command', ['run'], 2, 'Usage: anneal run'],
-    ['an unknown flag', ['run', 'ls', '--nope'], 2, "unknown option '--nope'"],
-    ['a port', ['dev', '--port', 'x'], 2, 'a whole number from 0 to 65535'],
-    ['an address', ['run', 'ls', '--api', 'nowhere'], 2, "'nowhere' is not the address of an api"],
-    ['an unknown run', ['run', 'show', 'nope'], 3, "No pipeline run 'nope' was found."],
-    ['logs of none', ['run', 'logs', 'nope', '--follow'], 3, "No pipeline run 'nope' was found."],
-    ['an unknown model', ['model', 'show', 'nope'], 3, "No registered model 'nope' was found."],
-    ['a bad token', ['run', 'ls', '--token', 'x'], 4, '(UNAUTHENTICATED)'],
-    ['no file', [...start, 'no.yaml'], 3, "No pipeline file 'no.yaml' can be read."],
-    ['no folder', [...start, 'hello.yaml', '-p', 'must=x', '--code', 'no'], 2, 'is no folder'],
-    ['bad YAML', [...start, 'syntax.yaml'], 2, 'syntax.yaml:4:16: '],
-    ['a cycle', [...start, 'cycle.yaml'], 2, 'circle: a → b → a'],
-    ['no such input', [...start, 'input.yaml'], 2, 'input.yaml:4:31: steps.a.inputs.x: '],
-    ['bad TypeScript', [...start, 'code.ts'], 2, 'code.ts:3:1'],
-    ['no pipeline', [...start, 'none.ts'], 2, 'must have a pipeline as its default export'],
-    ['a missing parameter', [...start, 'hello.yaml'], 2, 'params.must: has no default'],
-    ['a type', [...start, 'hello.yaml', '-p', 'n=x'], 2, 'params.n: must be a number, not "x"'],
-    ['a bound', [...start, 'hello.yaml', '-p', 'rate=2'], 2, 'params.rate: must be at most 1'],
-    ['a typing error', [...start, 'hello.yaml', '-p', 'mist=1'], 2, "Did you mean 'must'?"],
-  ])('are told: %s', async (...[, args, code, text]) => {
+  it.each(WRONG_WORDS)('are told: %s', async (...[, args, code, text]) => {
     const ended = await anneal(...args);
     expect(ended).toMatchObject({ code, stdout: '' });
     expect(ended.stderr).toContain(text);

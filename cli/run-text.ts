@@ -1,0 +1,33 @@
+import type { PipelineRun, Progress } from '../schemas/pipeline-runs';
+
+const MINUTE_SECONDS = 60;
+const HOUR_SECONDS = 3_600;
+const DAY_SECONDS = 86_400;
+
+/** A run in one line: what is usual is not said. */
+export function describeRun(run: PipelineRun): string {
+  const { pipeline, status, isPaused, priority, endedAt } = run;
+  const paused = isPaused && endedAt === null ? ' (paused)' : '';
+  const first = priority === 3 ? '' : `, priority ${priority}`;
+  return `${pipeline} ${status}${paused}${first}`;
+}
+
+/** What a running step says of itself: `40 %, 2 min left, epoch 4`; nothing if it says nothing. */
+export function describeProgress(progress: Progress | null): string {
+  if (progress === null) return '';
+  const { fraction, etaSeconds, message } = progress;
+  const parts = [
+    fraction === null ? '' : `${Math.floor(fraction * 100)} %`, // 100 % means all of it
+    etaSeconds === null ? '' : `${describeSeconds(etaSeconds)} left`,
+    message ?? '',
+  ];
+  return parts.filter((part) => part !== '').join(', ');
+}
+
+/** A length of time as people say it, in its largest unit: `45 s`, `3 min`, `2 h`, `5 d`. */
+export function describeSeconds(seconds: number): string {
+  if (seconds < MINUTE_SECONDS) return `${Math.floor(seconds)} s`;
+  if (seconds < HOUR_SECONDS) return `${Math.floor(seconds / MINUTE_SECONDS)} min`;
+  if (seconds < 2 * DAY_SECONDS) return `${Math.floor(seconds / HOUR_SECONDS)} h`;
+  return `${Math.floor(seconds / DAY_SECONDS)} d`;
+}
