@@ -39,7 +39,7 @@ module.exports = {
     {
       name: 'temporal-client-only-in-starter-sdk-tests',
       severity: 'error',
-      from: { pathNot: '^(api/starter\\.ts|sdk/|tests/|bench/|examples/)' },
+      from: { pathNot: '^(api/starter(\\.ts$|/)|sdk/|tests/|bench/|examples/)' },
       to: { path: 'node_modules/@temporalio/client', dependencyTypesNot: ['type-only'] },
     },
     {

@@ -35,6 +35,8 @@ export const Config = z.object({
   ANNEAL_SLOTS: z.coerce.number().int().min(1).max(256).default(4),
   /** `stdin`: the secrets come as one JSON object, so that no environment holds them. */
   ANNEAL_SECRETS: z.enum(['environment', 'stdin']).default('environment'),
+  /** How often the control worker looks for runs whose workflow was terminated or is gone. */
+  ANNEAL_JANITOR_SECONDS: z.coerce.number().int().min(1).max(3600).default(30),
   ANNEAL_DURABILITY: z.enum(['fsync', 'interval', 'memory']).default('fsync'),
   ANNEAL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   DATABASE_URL: z.string().optional(),

@@ -3,6 +3,7 @@ import { createActivities } from '../activities';
 import { openStarter } from '../api/starter';
 import { loadConfig } from '../config/config';
 import { AppError } from '../errors/app-error';
+import { startJanitor } from '../pipelines/janitor';
 import { registerModel, type RegisterModelDeps } from '../registry/register';
 import { openPostgres } from '../storage/postgres/client';
 import { CONTROL_QUEUE } from '../workflows/contract';
@@ -51,7 +52,12 @@ async function main(): Promise<void> {
   });
   if (stop.aborted && worker.getState() === 'RUNNING') worker.shutdown();
   process.stdout.write(`${JSON.stringify({ ready: true })}\n`);
+  const janitor = startJanitor(
+    { postgres, findEndedWorkflows: (runIds) => starter.findEndedWorkflows(runIds) },
+    { everyMs: config.ANNEAL_JANITOR_SECONDS * 1000, log: logLine },
+  );
   await running;
+  await janitor.stop();
   await Promise.all([connection.close(), starter.close(), postgres.close()]);
 }
 

@@ -66,6 +66,12 @@ WHERE project_id = $1
   AND ($4::timestamptz IS NULL OR created_at < $4 OR id > $5)
 ORDER BY created_at DESC, id
 LIMIT $6`;
+// of all projects: whoever cleans up asks no one
+const LIST_OPEN = `
+SELECT project_id AS "projectId", id FROM pipeline_runs
+WHERE ended_at IS NULL AND id > $1 AND created_at < now() - make_interval(secs => $2)
+ORDER BY id
+LIMIT $3`;
 
 interface Row {
   readonly id: string;
@@ -163,6 +169,14 @@ export async function listPipelineRuns(
     run: toRun(row),
     cursor: { createdAt: row.cursor, id: row.id },
   }));
+}
+
+/** Runs that have not ended, older than `ageSeconds`, behind the id `after`. */
+export function listOpenPipelineRuns(
+  sql: Sql,
+  list: { readonly after: string; readonly ageSeconds: number; readonly limit: number },
+): Promise<PipelineRunKey[]> {
+  return sql.query<PipelineRunKey>(LIST_OPEN, [list.after, list.ageSeconds, list.limit]);
 }
 
 function toRun(row: Row): PipelineRun {

@@ -199,6 +199,7 @@ CREATE TABLE pipeline_runs (
   CONSTRAINT pipeline_runs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
 );
 CREATE INDEX pipeline_runs_newest ON public.pipeline_runs USING btree (project_id, created_at DESC, id);
+CREATE INDEX pipeline_runs_open ON public.pipeline_runs USING btree (id) WHERE (ended_at IS NULL);
 
 CREATE TABLE plans (
   project_id text NOT NULL,

@@ -53,10 +53,21 @@ FROM started, (VALUES ('ready', $6::text, $7::timestamptz), ('started', $5, now(
 WHERE t.at IS NOT NULL
 ORDER BY t.state
 ON CONFLICT (run_id, step_key, attempt, state, reason) DO NOTHING`;
+// its caller has locked the run's row, for the same reason
 const END_OPEN = `
-UPDATE steps SET status = 'cancelled', reason = $3, ended_at = now()
-WHERE project_id = $1 AND run_id = $2
-  AND status NOT IN ('succeeded', 'failed', 'skipped', 'cancelled')`;
+WITH ended AS (
+  UPDATE steps SET status = 'cancelled', reason = $3, ended_at = now()
+  WHERE project_id = $1 AND run_id = $2
+    AND status NOT IN ('succeeded', 'failed', 'skipped', 'cancelled')
+  RETURNING key, index
+)
+INSERT INTO transitions (project_id, run_id, step_key, attempt, state, reason, at)
+SELECT $1, $2, key, coalesce(a.attempt, 0), 'cancelled', $3, now()
+FROM ended LEFT JOIN LATERAL (
+  SELECT max(attempt) AS attempt FROM attempts WHERE run_id = $2 AND step_key = key
+) a ON true
+ORDER BY index, length(key), key
+ON CONFLICT (run_id, step_key, attempt, state, reason) DO NOTHING`;
 const LIST = `
 SELECT key, status, reason, outputs, tracked_run_id, started_at, ended_at,
   spec->>'name' AS name, spec->'needs' AS needs, (spec->'parallel')::integer AS parallel,

@@ -10,7 +10,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { openStarter, type Starter } from '../../api/starter';
 import { parseConfig, type Config } from '../../config/config';
 import { findTool } from '../../dev/tools';
-import { getPipelineRun, startPipelineRun } from '../../pipelines/pipeline-runs';
+import { beginPipelineRun, getPipelineRun, startPipelineRun } from '../../pipelines/pipeline-runs';
 import { plan, step } from '../support/plans';
 import { createTestDatabase, type TestDatabase } from '../support/postgres';
 
@@ -43,7 +43,12 @@ async function freePort(): Promise<number> {
 function start(command: string, ...args: string[]): ChildProcess {
   const child = spawn(command, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, DATABASE_URL: database.url, TEMPORAL_ADDRESS: config.TEMPORAL_ADDRESS },
+    env: {
+      ...process.env,
+      DATABASE_URL: database.url,
+      TEMPORAL_ADDRESS: config.TEMPORAL_ADDRESS,
+      ANNEAL_JANITOR_SECONDS: '1',
+    },
   });
   children.add(child);
   child.once('exit', () => children.delete(child));
@@ -111,6 +116,21 @@ describe('the control worker as a process', () => {
     expect(await ended((await runOf('three')).id)).toBe('succeeded');
 
     expect(await kill(late, 'SIGTERM')).toBe(0);
+  });
+
+  it('ends runs whose workflow Temporal does not know', async () => {
+    const id = 'lost-run';
+    const { postgres } = database;
+    const begun = { projectId, runId: id, plan: plan([step('never')]) };
+    await beginPipelineRun({ postgres }, begun);
+    const control = startControl();
+    await ready(control);
+    await postgres.query(
+      `UPDATE pipeline_runs SET created_at = now() - interval '61 seconds' WHERE id = $1`,
+      [id],
+    );
+    expect(await ended(id)).toBe('failed');
+    expect(await kill(control, 'SIGTERM')).toBe(0);
   });
 
   it('ends at SIGTERM while it still waits for Temporal', async () => {

@@ -1,0 +1,20 @@
+import type { Postgres } from './client';
+
+const TRY = `SELECT pg_try_advisory_xact_lock(hashtextextended('lock/' || $1, 0)) AS "isOurs"`;
+
+/**
+ * Does the work while no other process does work under this name; false if one does. Its own
+ * statements go by the pool. A process that dies loses the lock with its connection.
+ */
+export async function tryLock(
+  postgres: Postgres,
+  name: string,
+  work: () => Promise<void>,
+): Promise<boolean> {
+  return postgres.transaction(async (sql) => {
+    const [row] = await sql.query<{ isOurs: boolean }>(TRY, [name]);
+    if (row?.isOurs !== true) return false;
+    await work();
+    return true;
+  });
+}
