@@ -6,9 +6,9 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { create } from 'tar';
-import { AppError } from '../errors/app-error';
+import { AppError, isAppError } from '../errors/app-error';
 import type { Http } from './http';
-import { hashFile, uploadFiles } from './uploads';
+import { hashFile, linkedInside, uploadFiles } from './uploads';
 
 /** A project's folder as one archive; the same files give the same digest. */
 export interface PackedCode {
@@ -29,7 +29,7 @@ const NO_SECRETS = /\.env\.(example|sample|template)$/i;
 /** Packs a folder: `.gitignore` is respected, secrets stay at home. TOO_LARGE above 100 MiB. */
 export async function packCode(folder: string): Promise<PackedCode> {
   const warnings: string[] = [];
-  const files = (await list(folder, { below: '', rules: [] })).filter((name) => {
+  const files = (await list(folder, { below: '', rules: [], warnings })).filter((name) => {
     if (!SECRETS.test(name) || NO_SECRETS.test(name)) return true;
     warnings.push(`${name} looks like a secret and is not sent to the workers.`);
     return false;
@@ -37,8 +37,15 @@ export async function packCode(folder: string): Promise<PackedCode> {
   checkSize(folder, files);
   const target = join(await mkdtemp(join(tmpdir(), 'anneal-code-')), 'code.tar.gz');
   const archive = create(
-    // no times, no owners: the digest depends on names, modes and bytes only
-    { cwd: folder, gzip: { level: 6 }, portable: true, mtime: new Date(0), noDirRecurse: true },
+    // no times, no owners: the digest depends on names, modes and bytes only; links become files
+    {
+      cwd: folder,
+      gzip: { level: 6 },
+      portable: true,
+      mtime: new Date(0),
+      noDirRecurse: true,
+      follow: true,
+    },
     files.sort(),
   );
   await pipeline(archive as unknown as NodeJS.ReadableStream, createWriteStream(target));
@@ -83,19 +90,37 @@ function isIgnored(path: string, files: readonly IgnoreFile[]): boolean {
 
 async function list(
   root: string,
-  at: { readonly below: string; readonly rules: readonly IgnoreFile[] },
+  at: {
+    readonly below: string;
+    readonly rules: readonly IgnoreFile[];
+    readonly warnings: string[];
+  },
 ): Promise<string[]> {
-  const { below } = at;
+  const { below, warnings } = at;
   const rules = [...at.rules, ...readIgnoreFile(root, below)];
   const files: string[] = [];
   for (const entry of await readdir(join(root, below), { withFileTypes: true })) {
     if (NEVER.includes(entry.name)) continue;
     const path = `${below}${entry.name}`;
     if (isIgnored(entry.isDirectory() ? `${path}/` : path, rules)) continue;
-    if (entry.isDirectory()) files.push(...(await list(root, { below: `${path}/`, rules })));
+    if (entry.isDirectory())
+      files.push(...(await list(root, { below: `${path}/`, rules, warnings })));
     else if (entry.isFile()) files.push(path);
+    else if (entry.isSymbolicLink() && (await linkedFile(root, path))) files.push(path);
+    else warnings.push(`${path} is no file and is not sent to the workers.`);
   }
   return files;
+}
+
+/** True for a link to a file of the project; one that leads out of it is refused. */
+async function linkedFile(root: string, path: string): Promise<boolean> {
+  try {
+    return (await linkedInside(root, path)) === 'file';
+  } catch (error) {
+    if (!isAppError(error)) throw error;
+    const message = `The project cannot be packed: ${error.message} Or name it in .gitignore.`;
+    throw new AppError('INVALID_ARGUMENT', message);
+  }
 }
 
 /** Uploads a packed project unless the server holds it already, and removes the local archive. */

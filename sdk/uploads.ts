@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { open, readdir, stat } from 'node:fs/promises';
+import { open, readdir, realpath, stat } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
-import { join } from 'node:path';
+import { join, sep } from 'node:path';
 import { Readable } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
 import { AppError } from '../errors/app-error';
 import type { Manifest, UploadPlan } from '../schemas/artifacts';
 import { reach } from './http';
@@ -40,35 +39,85 @@ export async function openOwned(file: string, owner?: number): Promise<FileHandl
 
 /** SHA-256 of a file, read as a stream; `owner` as for openOwned. */
 export async function hashFile(file: string, owner?: number): Promise<string> {
-  const hash = createHash('sha256');
-  const handle = await openOwned(file, owner);
-  await pipeline(handle.createReadStream(), hash);
-  return hash.digest('hex');
+  return (await digestFile(file, owner)).digest;
 }
 
-/** The files of a folder, or the one file, each hashed; links are not followed. `owner` as above. */
-export async function describeFiles(root: string, owner?: number): Promise<LocalFile[]> {
+async function digestFile(
+  file: string,
+  owner: number | undefined,
+): Promise<{ readonly digest: string; readonly sizeBytes: number }> {
+  const hash = createHash('sha256');
+  let sizeBytes = 0;
+  const handle = await openOwned(file, owner);
+  const { size } = await handle.stat();
+  for await (const chunk of handle.createReadStream()) {
+    sizeBytes += (chunk as Buffer).length;
+    hash.update(chunk as Buffer);
+  }
+  if (sizeBytes === size) return { digest: hash.digest('hex'), sizeBytes };
+  if (size > 0) throw new AppError('CHECKSUM_MISMATCH', `${file} was changed while it was read.`);
+  // what the kernel makes while it is read (/proc): nobody could say how long the upload will be
+  const message = `${file} says that it is empty but holds ${sizeBytes} bytes: write an ordinary file.`;
+  throw new AppError('INVALID_ARGUMENT', message);
+}
+
+export interface DescribeOptions {
+  /** As for openOwned. */
+  readonly owner?: number | undefined;
+  /** Hears of what is left out: links to folders inside, pipes, sockets. */
+  readonly note?: (text: string) => void;
+}
+
+/**
+ * The files of a folder, or the one file, each hashed. A link to a file inside is that file;
+ * INVALID_ARGUMENT for one that leads out of the folder or nowhere.
+ */
+export async function describeFiles(
+  root: string,
+  { owner, note = () => undefined }: DescribeOptions = {},
+): Promise<LocalFile[]> {
   const info = await stat(root);
-  const names = info.isDirectory() ? await filesBelow(root, '') : [''];
+  const names = info.isDirectory() ? await filesBelow(await realpath(root), '', note) : [''];
   const files: LocalFile[] = [];
   for (const name of names.sort()) {
     const file = name === '' ? root : join(root, name);
-    const { size } = await stat(file);
     const path = name === '' ? (root.split('/').at(-1) ?? root) : name;
-    files.push({ path, file, digest: await hashFile(file, owner), sizeBytes: size });
+    files.push({ path, file, ...(await digestFile(file, owner)) });
   }
   return files;
 }
 
-async function filesBelow(root: string, folder: string): Promise<string[]> {
+async function filesBelow(
+  root: string,
+  folder: string,
+  note: (text: string) => void,
+): Promise<string[]> {
   const entries = await readdir(join(root, folder), { withFileTypes: true });
   const found: string[] = [];
   for (const entry of entries) {
     const name = folder === '' ? entry.name : `${folder}/${entry.name}`;
-    if (entry.isDirectory()) found.push(...(await filesBelow(root, name)));
+    if (entry.isDirectory()) found.push(...(await filesBelow(root, name, note)));
     else if (entry.isFile()) found.push(name);
+    else if (entry.isSymbolicLink() && (await linkedInside(root, name)) === 'file')
+      found.push(name);
+    else
+      note(
+        `${name} is not kept: it is ${entry.isSymbolicLink() ? 'a link to a folder' : 'no file'}.`,
+      );
   }
   return found;
+}
+
+/** What a link below `root` stands for; INVALID_ARGUMENT if that is not inside of `root`. */
+export async function linkedInside(root: string, name: string): Promise<'file' | 'other'> {
+  const target = await realpath(join(root, name)).catch(() => undefined);
+  const isInside = target?.startsWith((await realpath(root)) + sep) === true;
+  if (target === undefined || !isInside) {
+    const what = target === undefined ? 'leads nowhere' : 'leads out of the folder';
+    const message = `${name} is a link that ${what}: put a copy of the file in its place.`;
+    throw new AppError('INVALID_ARGUMENT', message);
+  }
+  return (await stat(target)).isFile() ? 'file' : 'other';
 }
 
 /** Uploads what the server does not hold yet, four at a time; returns the manifest. */

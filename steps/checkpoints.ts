@@ -16,6 +16,8 @@ const QUIET_MS = 2_000;
 
 export interface CheckpointReports {
   saved(name: string): void;
+  /** Of what is left out of a checkpoint. */
+  noted(text: string, name: string): void;
   /** `name` is that of the checkpoint, if it is about one. */
   failed(error: unknown, name: string | undefined): void;
 }
@@ -110,7 +112,11 @@ export class CheckpointWatcher {
   }
 
   private async upload(newest: Candidate, fresh: readonly Candidate[]): Promise<void> {
-    const files = await describeFiles(join(this.folder, newest.name), this.owner);
+    const note = (text: string): void => {
+      this.reports.noted(text, newest.name);
+    };
+    const path = join(this.folder, newest.name);
+    const files = await describeFiles(path, { owner: this.owner, note });
     if (files.length === 0) return; // a folder that has just been made
     const manifest = await uploadFiles(this.http, files);
     await this.http.post('/api/v1/attempts/self/checkpoints', { name: newest.name, manifest });

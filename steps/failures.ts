@@ -1,4 +1,4 @@
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statfsSync } from 'node:fs';
 import type { FailureClass } from '../schemas/plan';
 import type { ProcessEnd } from './process';
 
@@ -15,6 +15,11 @@ const EXIT_TEMPFAIL = 75;
 const EXIT_SIGNAL = 128;
 const EXIT_KILLED = EXIT_SIGNAL + 9; // SIGKILL
 
+/** Where the runner of a function step says why it failed, beside its step file. */
+export const PROBLEM_FILE = 'problem.json';
+/** A few blocks stay free when a write no longer fits. */
+const FREE_BYTES_MIN = 64 * 1024;
+
 /** True if the process was ended in the middle of whatever it did. */
 export function wasKilled({ code, signal }: ProcessEnd): boolean {
   return signal !== null || (code ?? 0) > EXIT_SIGNAL;
@@ -28,9 +33,16 @@ export function classifyEnd(
     readonly node: string;
     readonly cause: StopCause | undefined;
     readonly oomKills: number;
+    /** Of the step's folder; see isDiskFull. */
+    readonly isDiskFull?: boolean;
+    /** What it had to end within, after SIGTERM. */
+    readonly graceSeconds?: number;
   },
 ): StepFailure | undefined {
   const exitCode = end.code;
+  const late = end.outlivedGrace
+    ? `; it did not end within ${context.graceSeconds ?? 0} s of SIGTERM and was killed`
+    : '';
   if (end.startError !== undefined) {
     const notFound = end.startError.includes('ENOENT');
     const reason = notFound
@@ -39,17 +51,22 @@ export function classifyEnd(
     return { failureClass: 'crash', reason, exitCode };
   }
   if (context.cause === 'timeout') {
-    return { failureClass: 'timeout', reason: 'it ran longer than its timeout', exitCode };
+    return { failureClass: 'timeout', reason: `it ran longer than its timeout${late}`, exitCode };
   }
   if (context.cause === 'superseded') {
     return { failureClass: 'node-lost', reason: 'a newer attempt has begun', exitCode };
   }
-  if (exitCode === 0) return undefined; // it came to its end within the grace
+  // it came to its end within the grace; or does not look whether what it wrote did fit
+  if (exitCode === 0 && context.isDiskFull !== true) return undefined;
   if (context.cause === 'preempted' || exitCode === EXIT_TEMPFAIL) {
-    return { failureClass: 'preempted', reason: 'it had to leave its node', exitCode };
+    return { failureClass: 'preempted', reason: `it had to leave its node${late}`, exitCode };
   }
   if ((end.signal === 'SIGKILL' || exitCode === EXIT_KILLED) && oomKills() > context.oomKills) {
     return { failureClass: 'oom', reason: 'it was killed because memory ran out', exitCode };
+  }
+  if (context.isDiskFull === true) {
+    const reason = `the disk of node ${context.node} is full: write less, or free some space there`;
+    return { failureClass: 'quota', reason, exitCode };
   }
   const how = end.signal === null ? `exit code ${exitCode ?? '?'}` : `signal ${end.signal}`;
   return { failureClass: 'crash', reason: `it ended with ${how}`, exitCode };
@@ -60,4 +77,18 @@ export function oomKills(): number {
   const file = '/sys/fs/cgroup/memory.events';
   if (!existsSync(file)) return 0;
   return Number(/oom_kill (\d+)/.exec(readFileSync(file, 'utf8'))?.[1] ?? 0);
+}
+
+/** True if nothing more can be written below a folder, or the step said so of another disk. */
+export function isDiskFull(folder: string, lastWords: string): boolean {
+  return freeBytes(folder) < FREE_BYTES_MIN || /No space left on device|ENOSPC/.test(lastWords);
+}
+
+function freeBytes(folder: string): number {
+  try {
+    const { bavail, bsize } = statfsSync(folder);
+    return bavail * bsize;
+  } catch {
+    return Infinity; // a file system that does not tell
+  }
 }

@@ -1,21 +1,21 @@
 import { isAppError } from '../errors/app-error';
 import type { LogLine } from '../schemas/pipeline-runs';
 import type { Http } from '../sdk/http';
+import { LogLimit } from './log-limit';
+import type { UnnumberedLine } from './log-limit';
 
 /** Soon enough for a person who follows, rare enough for the api. */
 const FLUSH_MS = 500;
 const BATCH_LINES = 500; // the api takes 1,000
+const BATCH_CHARS = 1024 * 1024; // a request is in memory several times
 const LINE_CHARS_MAX = 16 * 1024; // as the api
-/** Per attempt; beyond it only a note is kept. Metrics and files have no such limit. */
-const BYTES_MAX = 64 * 1024 * 1024;
-const FULL = 'The log of this attempt is full (64 MiB): the rest is not kept.';
 
 /** Sends an attempt's lines to the api in order; nothing is lost on an ordinary end. */
 export class LogShipper {
   private readonly http: Http;
   private readonly waiting: LogLine[] = [];
+  private readonly limit = new LogLimit();
   private seq = 0;
-  private bytes = 0;
   private timer: NodeJS.Timeout | undefined;
   private sending: Promise<void> | undefined;
   private refused: unknown;
@@ -29,21 +29,25 @@ export class LogShipper {
 
   /** Adds a line; longer ones are cut into several. */
   add(stream: LogLine['stream'], text: string): void {
-    if (this.refused !== undefined) return;
-    for (let at = 0; at === 0 || at < text.length; at += LINE_CHARS_MAX) {
-      this.push(stream, text.slice(at, at + LINE_CHARS_MAX));
+    const at = new Date().toISOString();
+    for (let from = 0; from === 0 || from < text.length; from += LINE_CHARS_MAX) {
+      const line = { at, stream, text: text.slice(from, from + LINE_CHARS_MAX) };
+      // ours are few, and they say why the step ended
+      const kept = stream === 'anneal' ? line : this.limit.keep(line);
+      if (kept !== undefined) this.push(kept);
     }
     if (this.waiting.length >= BATCH_LINES) void this.flush();
     else this.timer ??= setTimeout(() => void this.flush(), FLUSH_MS);
   }
 
-  private push(stream: LogLine['stream'], text: string): void {
-    const isOurs = stream === 'anneal'; // few, and they say why the step ended
-    if (this.bytes > BYTES_MAX && !isOurs) return;
-    this.bytes += Buffer.byteLength(text);
-    const isFull = this.bytes > BYTES_MAX && !isOurs;
-    const line = isFull ? { stream: 'anneal' as const, text: FULL } : { stream, text };
-    this.waiting.push({ seq: this.seq, at: new Date().toISOString(), ...line });
+  /** The process has ended: its last lines follow if they were too many. */
+  endOutput(): void {
+    for (const line of this.limit.end()) this.push(line);
+  }
+
+  private push(line: UnnumberedLine): void {
+    if (this.refused !== undefined) return;
+    this.waiting.push({ seq: this.seq, ...line });
     this.seq += 1;
   }
 
@@ -65,7 +69,7 @@ export class LogShipper {
 
   private async send(): Promise<void> {
     while (this.waiting.length > 0 && this.refused === undefined) {
-      const lines = this.waiting.slice(0, BATCH_LINES);
+      const lines = this.batch();
       try {
         await this.http.post('/api/v1/attempts/self/logs', { lines });
         this.waiting.splice(0, lines.length);
@@ -77,5 +81,14 @@ export class LogShipper {
         this.onRefused(error);
       }
     }
+  }
+
+  private batch(): LogLine[] {
+    let chars = 0;
+    const tooMany = this.waiting.slice(0, BATCH_LINES).findIndex(({ text }) => {
+      chars += text.length;
+      return chars > BATCH_CHARS;
+    });
+    return this.waiting.slice(0, tooMany === -1 ? BATCH_LINES : Math.max(1, tooMany));
   }
 }

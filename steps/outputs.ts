@@ -1,6 +1,6 @@
 import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { AppError } from '../errors/app-error';
+import { AppError, isAppError } from '../errors/app-error';
 import type { Manifest } from '../schemas/artifacts';
 import type { Outputs, StepSpec } from '../schemas/plan';
 import { isStorable } from '../schemas/storable';
@@ -52,7 +52,7 @@ async function findFiles(
     const file =
       output.path === undefined ? join(left.outputDir, name) : resolve(left.cwd, output.path);
     const where = output.path ?? `$ANNEAL_OUTPUT_DIR/${name}`;
-    const files = existsSync(file) ? await describeFiles(file, left.owner) : undefined;
+    const files = existsSync(file) ? await describe(name, file, left) : undefined;
     if (files !== undefined && files.length > 0) found.set(name, files);
     else {
       const what =
@@ -63,6 +63,19 @@ async function findFiles(
     }
   }
   return found;
+}
+
+/** Refusals and notes say which output they are about. */
+async function describe(name: string, file: string, left: LeftBehind): Promise<LocalFile[]> {
+  const note = (text: string): void => {
+    left.note(`The output '${name}': ${text}`);
+  };
+  try {
+    return await describeFiles(file, { owner: left.owner, note });
+  } catch (error) {
+    if (!isAppError(error)) throw error;
+    throw new AppError(error.code, `The output '${name}': ${error.message}`);
+  }
 }
 
 /** The plain outputs that a step declares; the file is not looked at if there are none. */

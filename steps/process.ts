@@ -3,7 +3,7 @@ import type { ChildProcessByStdio } from 'node:child_process';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogLine } from '../schemas/pipeline-runs';
-import { guardGroup } from './guard';
+import { guardGroup, killMarked } from './guard';
 import { readLines } from './lines';
 import type { StepUser } from './step-user';
 
@@ -15,6 +15,8 @@ export interface ProcessEnd {
   readonly startError?: string;
   /** True if we had asked it to end before. */
   readonly terminated: boolean;
+  /** True if it had not ended when its grace was over. */
+  readonly outlivedGrace: boolean;
 }
 /** A running step: a process group of its own. */
 export interface StepProcess {
@@ -30,11 +32,13 @@ export interface ProcessOptions {
   readonly env: Readonly<Record<string, string>>;
   /** Another user than our own. */
   readonly user?: StepUser | undefined;
+  /** A variable `NAME=value` of `env` that no other attempt has: what the step leaves has it, too. */
+  readonly mark?: string;
   readonly onLine: (stream: LogLine['stream'], text: string) => void;
 }
 type Child = ChildProcessByStdio<null, Readable, Readable>;
 
-/** The step's last words are in the pipes already; a daemon that left the group may hold them open. */
+/** The step's last words are in the pipes already; a daemon that hides may hold them open. */
 const LAST_WORDS_MS = 2_000;
 
 /** Starts a step's command in a group of its own, its output line by line. */
@@ -42,8 +46,13 @@ export function startProcess(options: ProcessOptions): StepProcess {
   const child = spawnGroup(options);
   if (typeof child === 'string') return neverStarted(child);
   const { pid } = child;
-  const guard = pid === undefined ? undefined : guardGroup(pid);
-  const state = { terminated: false, ended: false, timer: undefined as NodeJS.Timeout | undefined };
+  const guard = pid === undefined ? undefined : guardGroup(pid, options.mark);
+  const state = {
+    terminated: false,
+    outlivedGrace: false,
+    ended: false,
+    timer: undefined as NodeJS.Timeout | undefined,
+  };
   const signalGroup = (signal: NodeJS.Signals): void => {
     if (pid === undefined || state.ended) return; // by then the number may be someone else's
     try {
@@ -53,7 +62,7 @@ export function startProcess(options: ProcessOptions): StepProcess {
     }
   };
   const output = readOutput(child, options.onLine);
-  const exited = new Promise<Omit<ProcessEnd, 'terminated'>>((resolve) => {
+  const exited = new Promise<Pick<ProcessEnd, 'code' | 'signal' | 'startError'>>((resolve) => {
     child.once('error', (error) => {
       resolve({ code: null, signal: null, startError: error.message });
     });
@@ -66,8 +75,10 @@ export function startProcess(options: ProcessOptions): StepProcess {
     signalGroup('SIGKILL'); // what the step left running behind itself ends with it
     state.ended = true;
     guard?.release();
+    if (options.mark !== undefined) await killMarked(options.mark, options.user);
     await output.finish();
-    return { ...end, terminated: state.terminated };
+    const { terminated, outlivedGrace } = state;
+    return { ...end, terminated, outlivedGrace };
   });
   return {
     ended,
@@ -79,6 +90,7 @@ export function startProcess(options: ProcessOptions): StepProcess {
       state.terminated = true;
       signalGroup('SIGTERM');
       state.timer = setTimeout(() => {
+        state.outlivedGrace = true;
         signalGroup('SIGKILL');
       }, graceMs);
     },
@@ -102,7 +114,7 @@ function spawnGroup({ argv, cwd, env, user }: ProcessOptions): Child | string {
 }
 
 function neverStarted(startError: string): StepProcess {
-  const end = { code: null, signal: null, startError, terminated: false };
+  const end = { code: null, signal: null, startError, terminated: false, outlivedGrace: false };
   return { ended: Promise.resolve(end), kill: () => undefined, terminate: () => undefined };
 }
 

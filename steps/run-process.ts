@@ -1,18 +1,20 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
+import { z } from 'zod';
 import { isAppError } from '../errors/app-error';
 import type { AttemptTicket, ExecuteStepInput } from '../schemas/attempts';
 import type { Http } from '../sdk/http';
 import type { AttemptState, NodeContext, StepOutcome, StepSignals } from './attempt';
 import { CheckpointWatcher } from './checkpoints';
+import { readContractFile } from './contract-file';
 import { fillInput, stepEnvironment } from './contract';
 import type { Workplace } from './contract';
-import { classifyEnd, oomKills, wasKilled } from './failures';
+import { PROBLEM_FILE, classifyEnd, isDiskFull, oomKills, wasKilled } from './failures';
 import type { StepFailure, StopCause } from './failures';
 import type { LogShipper } from './logs';
 import { commitOutputs } from './outputs';
 import { startProcess } from './process';
-import type { StepProcess } from './process';
+import type { ProcessEnd, StepProcess } from './process';
 import { giveFolder } from './step-user';
 
 /** An attempt whose workplace is ready. */
@@ -37,10 +39,12 @@ const PREEMPT_GRACE_MS_MAX = 90_000;
 const TIMER_MS_MAX = 2 ** 31 - 1;
 /** Of the step's last words to stderr, which say more than an exit code. */
 const LAST_WORDS_CHARS = 500;
+const Problem = z.object({ isData: z.boolean(), message: z.string() });
+const PROBLEM_BYTES_MAX = 64 * 1024;
 
 /** Runs the step's process to its end and commits or reports what came of it. */
 export async function runProcess(running: Running): Promise<StepOutcome> {
-  const { node, input, ticket, http, logs, place, state } = running;
+  const { node, input, ticket, logs, place, state } = running;
   const argv = commandOf(running);
   await writeStepFile(running);
   if (node.user !== undefined) await giveFolder(place.root, node.user);
@@ -51,38 +55,104 @@ export async function runProcess(running: Running): Promise<StepOutcome> {
     cwd: place.cwd,
     env: stepEnvironment(input, ticket, { api: node.api, place, hasUser: node.user !== undefined }),
     user: node.user,
+    mark: `ANNEAL_OUTPUT_DIR=${place.outputDir}`,
     onLine: (stream, text) => {
       logs.add(stream, text);
       if (stream === 'stderr' && text.trim() !== '') lastWords = text.slice(0, LAST_WORDS_CHARS);
     },
   });
   const stop = stopper(running, child);
+  const watcher = watchCheckpoints(running, stop);
+  watcher.start();
+  const end = await child.ended;
+  stop.release();
+  logs.endOutput();
+  const { cause } = state;
+  if (cause === 'cancelled' || cause === 'superseded') await watcher.stop();
+  else await watcher.finish(wasKilled(end));
+  if (end.outlivedGrace && cause === 'cancelled') {
+    logs.add(
+      'anneal',
+      `it did not end within ${graceMs(input, cause) / 1000} s of SIGTERM and was killed`,
+    );
+  }
+  if (cause === 'cancelled') return { kind: 'cancelled' };
+  const failure = failureOf(running, end, {
+    command: argv[0] ?? '',
+    oomKills: oomBefore,
+    lastWords,
+  });
+  if (failure === undefined) return commit(running);
+  const problem = await readProblem(running);
+  if (problem?.isData === true) {
+    const { exitCode } = failure;
+    return fail(running, { failureClass: 'data', reason: problem.message, exitCode });
+  }
+  const words = (problem?.message ?? lastWords).slice(0, LAST_WORDS_CHARS);
+  const saysMore = ['crash', 'quota'].includes(failure.failureClass) && words !== '';
+  return fail(running, saysMore ? { ...failure, reason: `${failure.reason}: ${words}` } : failure);
+}
+
+function failureOf(
+  { node, input, place, ticket, state: { cause } }: Running,
+  end: ProcessEnd,
+  seen: { readonly command: string; readonly oomKills: number; readonly lastWords: string },
+): StepFailure | undefined {
+  const makesFiles = Object.values(ticket.spec.outputs ?? {}).some((output) => 'kind' in output);
+  const isWell = end.code === 0;
+  return classifyEnd(end, {
+    ...seen,
+    node: node.name,
+    cause,
+    isDiskFull: (makesFiles || !isWell) && isDiskFull(place.root, isWell ? '' : seen.lastWords),
+    graceSeconds: graceMs(input, cause) / 1000,
+  });
+}
+
+/** What the runner of a function step says of its failure. */
+async function readProblem({
+  node,
+  place,
+  ticket,
+}: Running): Promise<z.infer<typeof Problem> | undefined> {
+  if (ticket.spec.uses === undefined) return undefined;
+  const file = join(place.root, PROBLEM_FILE);
+  const contract = {
+    file,
+    owner: node.user?.uid,
+    name: PROBLEM_FILE,
+    example: '{}',
+    bytesMax: PROBLEM_BYTES_MAX,
+  };
+  const read = await readContractFile(contract);
+  return read !== undefined && 'value' in read ? Problem.safeParse(read.value).data : undefined;
+}
+
+function watchCheckpoints(
+  { http, logs, node, place, state }: Running,
+  stop: (cause: StopCause) => void,
+): CheckpointWatcher {
   const saves = { folder: place.checkpointDir, owner: node.user?.uid };
-  const watcher = new CheckpointWatcher(http, saves, {
+  return new CheckpointWatcher(http, saves, {
     saved: (name) => {
       state.checkpoint = name;
       logs.add('anneal', `checkpoint ${name} is safe`);
+    },
+    noted: (text, name) => {
+      logs.add('anneal', `checkpoint ${name}: ${text}`);
     },
     failed: (error, name) => {
       if (isReplaced(error)) stop('superseded');
       else logs.add('anneal', `${which(name)} was not saved: ${messageOf(error)}`);
     },
   });
-  watcher.start();
-  const end = await child.ended;
-  stop.release();
-  const { cause } = state;
-  if (cause === 'cancelled' || cause === 'superseded') await watcher.stop();
-  else await watcher.finish(wasKilled(end));
-  if (cause === 'cancelled') return { kind: 'cancelled' };
-  const command = argv[0] ?? '';
-  const failure = classifyEnd(end, { command, node: node.name, cause, oomKills: oomBefore });
-  if (failure === undefined) return commit(running);
-  const isCrash = failure.failureClass === 'crash' && lastWords !== '';
-  return fail(
-    running,
-    isCrash ? { ...failure, reason: `${failure.reason}: ${lastWords}` } : failure,
-  );
+}
+
+/** How long the process gets between SIGTERM and SIGKILL. */
+function graceMs({ graceSeconds }: ExecuteStepInput, cause: StopCause | undefined): number {
+  const own = graceSeconds * 1000;
+  if (cause === 'cancelled') return Math.min(own, CANCEL_GRACE_MS);
+  return cause === 'preempted' ? Math.min(own, PREEMPT_GRACE_MS_MAX) : own;
 }
 
 /** Ends the process when the step must stop, with the grace that the cause allows. */
@@ -90,13 +160,10 @@ function stopper(
   { input, signals, state, kill }: Running,
   child: StepProcess,
 ): ((cause: StopCause) => void) & { release(): void } {
-  const graceMs = input.graceSeconds * 1000;
   const stop = (cause: StopCause): void => {
     state.cause ??= cause;
     if (cause === 'superseded') child.kill();
-    else if (cause === 'cancelled') child.terminate(Math.min(graceMs, CANCEL_GRACE_MS));
-    else if (cause === 'preempted') child.terminate(Math.min(graceMs, PREEMPT_GRACE_MS_MAX));
-    else child.terminate(graceMs);
+    else child.terminate(graceMs(input, cause));
   };
   const timer = setTimeout(
     () => {

@@ -1,10 +1,11 @@
-import { readFileSync, renameSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
+import { dirname, join, resolve } from 'node:path';
 import { z } from 'zod';
 import { loadConfig, environment } from '../config/config';
 import { loadModule } from '../sdk/load-module';
 import { isFunctionStep } from '../sdk/step';
 import type { StepContext } from '../sdk/step';
+import { PROBLEM_FILE } from './failures';
 import { TrackedRun } from './tracked-run';
 
 /** Runs a TypeScript function step in the step's own process: `runner.js ./file.ts#export step.json`. */
@@ -19,19 +20,17 @@ async function main(): Promise<number> {
   const [uses = '', stepFile = ''] = process.argv.slice(2);
   const [file = '', name = ''] = uses.split('#');
   const { input } = StepFile.parse(JSON.parse(readFileSync(stepFile, 'utf8')));
-  const loaded = await loadModule(resolve(file));
-  const step = loaded.exports[name];
-  if (!isFunctionStep(step)) {
-    process.stderr.write(`${file} exports no step named '${name}'.\n`);
-    return 1;
-  }
+  const step = await loadStep({ file, name }).catch((error: unknown) => error);
+  if (!isFunctionStep(step)) return fail(step, { isData: true });
   const stop = new AbortController();
   process.once('SIGTERM', () => {
     stop.abort(new Error('the step was asked to end'));
   });
+  const given = step.in.safeParse(input);
+  if (!given.success) return fail(given.error, { isData: true });
   const run = openTrackedRun();
   try {
-    const returned: unknown = await step.run(step.in.parse(input), createContext(run, stop.signal));
+    const returned: unknown = await step.run(given.data, createContext(run, stop.signal));
     const output = step.out.parse(returned);
     await run.flush();
     writeOutputs(output);
@@ -39,9 +38,32 @@ async function main(): Promise<number> {
   } catch (error) {
     await run.flush().catch(() => undefined);
     if (stop.signal.aborted) return EXIT_ASKED_TO_END;
-    process.stderr.write(`${describeError(error)}\n`);
-    return 1;
+    return fail(error, { isData: false });
   }
+}
+
+/** The step that a plan names; what is wrong with its file will be wrong in every attempt. */
+async function loadStep({ file, name }: Record<'file' | 'name', string>): Promise<unknown> {
+  if (!existsSync(file)) {
+    throw new Error(
+      `There is no file ${file} in the project: check 'uses', --code and .gitignore.`,
+    );
+  }
+  const { exports } = await loadModule(resolve(file));
+  if (isFunctionStep(exports[name])) return exports[name];
+  const steps = Object.keys(exports).filter((key) => isFunctionStep(exports[key]));
+  const instead = steps.length === 0 ? 'no step at all' : `only ${steps.join(', ')}`;
+  throw new Error(`${file} exports no step named '${name}', ${instead}. Correct 'uses'.`);
+}
+
+/** Tells the worker why, in a sentence; the log has the whole of it. */
+function fail(error: unknown, { isData }: { readonly isData: boolean }): number {
+  const said = describeError(error);
+  const message = error instanceof Error && !(error instanceof z.ZodError) ? error.message : said;
+  process.stderr.write(`${isData ? message : said}\n`);
+  const [, stepFile = ''] = process.argv.slice(2);
+  writeFileSync(join(dirname(stepFile), PROBLEM_FILE), JSON.stringify({ isData, message }));
+  return 1;
 }
 
 function required(name: string): string {

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, symlinkSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { list } from 'tar';
@@ -86,5 +86,32 @@ describe('packing code', () => {
     const { truncateSync } = await import('node:fs');
     truncateSync(join(folder, 'big.dat'), 100 * 1024 * 1024 + 1);
     await expect(packCode(folder)).rejects.toMatchObject({ code: 'TOO_LARGE' });
+  });
+});
+
+describe('links in a project', () => {
+  it('are refused when they lead out of it, unless git ignores them', async () => {
+    write({ 'train.py': '' });
+    symlinkSync(tmpdir(), join(folder, 'data'));
+    await expect(packCode(folder)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message:
+        'The project cannot be packed: data is a link that leads out of the folder: put a copy of the file in its place. Or name it in .gitignore.',
+    });
+    write({ '.gitignore': 'data\n' });
+    expect((await pack()).names).toEqual(['.gitignore', 'train.py']);
+  });
+
+  it('to a file inside become that file, to a folder inside are left out with a warning', async () => {
+    write({ 'sub/a.py': 'print(1)' });
+    symlinkSync('sub/a.py', join(folder, 'b.py'));
+    symlinkSync('sub', join(folder, 'also'));
+    const one = await pack();
+    expect(one.names).toEqual(['b.py', 'sub/a.py']);
+    expect(one.warnings).toEqual(['also is no file and is not sent to the workers.']);
+    rmSync(join(folder, 'b.py'));
+    rmSync(join(folder, 'also'));
+    write({ 'b.py': 'print(1)' });
+    expect((await pack()).digest).toBe(one.digest);
   });
 });

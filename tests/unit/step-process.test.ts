@@ -85,14 +85,15 @@ describe("a step's process", () => {
     await until(() => !isAlive(child));
   });
 
-  it('never outlives a worker that is killed by SIGKILL', async () => {
+  it('never outlives a worker that is killed by SIGKILL, nor does a daemon of it', async () => {
     const worker = join(folder, 'worker.js');
     buildSync({
       stdin: {
         contents: `
           import { startProcess } from './steps/process';
-          startProcess({ argv: ['sh', '-c', 'echo $$ > step; exec sleep 60'], cwd: ${JSON.stringify(folder)},
-            env: { PATH: process.env.PATH }, onLine() {} });`,
+          startProcess({ argv: ['sh', '-c', 'setsid sh -c "echo \\\\$\\\\$ > daemon; exec sleep 60" & echo $$ > step; exec sleep 60'],
+            cwd: ${JSON.stringify(folder)}, mark: 'MARK=${folder}',
+            env: { PATH: process.env.PATH, MARK: '${folder}' }, onLine() {} });`,
         resolveDir: join(__dirname, '../..'),
         loader: 'ts',
       },
@@ -101,12 +102,13 @@ describe("a step's process", () => {
       outfile: worker,
     });
     const parent = spawn(process.execPath, [worker], { stdio: 'ignore' });
-    await until(() => readPid('step') > 0);
+    await until(() => readPid('step') > 0 && readPid('daemon') > 0);
     const step = readPid('step');
     await sleep(100); // the guard is started right behind the step
     expect(isAlive(step)).toBe(true);
     parent.kill('SIGKILL');
     await until(() => !isAlive(step));
+    await until(() => !isAlive(readPid('daemon')));
   });
 });
 
@@ -115,6 +117,7 @@ describe('the class of an end', () => {
     code: null,
     signal: null,
     terminated: false,
+    outlivedGrace: false,
     ...end,
   });
   const classOf = (end: Partial<ProcessEnd>, cause?: StopCause): string | undefined =>

@@ -203,7 +203,7 @@ describe('a function step', () => {
   it('that gets a wrong value says which', async () => {
     const wrong = { ...spec, with: { epochs: 'many' } };
     const { runId } = await lab.begin(plan([wrong]), { files: { 'steps/fit.ts': FILE } });
-    expect(await runStep(lab, runId)).toMatchObject({ failure: { failureClass: 'crash' } });
+    expect(await runStep(lab, runId)).toMatchObject({ failure: { failureClass: 'data' } });
     expect((await lab.logs(runId)).join('\n')).toContain('epochs');
   });
 });
