@@ -19,6 +19,7 @@ import { registerAttempts } from './routes/v1/attempts';
 import { registerModels } from './routes/v1/models';
 import { registerObjects } from './routes/v1/objects';
 import { registerPipelineRuns } from './routes/v1/pipeline-runs';
+import { registerRunEvents } from './routes/v1/run-events';
 import { registerStatus, type PartCheck } from './routes/v1/status';
 
 const VERSION = '0.1.0';
@@ -43,6 +44,7 @@ export function registerRoutes(app: FastifyInstance, parts: Parts): void {
   registerArtifacts(app, parts);
   registerObjects(app, parts);
   registerPipelineRuns(app, parts);
+  registerRunEvents(app, parts);
   registerAttempts(app, { ...parts, createToken });
   registerStatus(app, { version: VERSION, parts: checksOf(parts) });
 

@@ -349,5 +349,6 @@ CREATE TABLE transitions (
   CONSTRAINT transitions_pkey PRIMARY KEY (id),
   CONSTRAINT transitions_run_id_step_key_attempt_state_reason_key UNIQUE NULLS NOT DISTINCT (run_id, step_key, attempt, state, reason)
 );
+CREATE INDEX transitions_by_arrival ON public.transitions USING btree (run_id, id);
 
 CREATE SEQUENCE experiment_ids AS bigint START 1 INCREMENT 1;
