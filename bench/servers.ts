@@ -11,19 +11,47 @@ import { startDev } from '../tests/support/dev-stack';
 export interface Server {
   readonly name: string;
   readonly url: string;
+  /** Where a model version may come from: each takes only what it knows. */
+  readonly source: string;
   stop(): Promise<void>;
+}
+
+/** Adds ours, and the stock one if its program is given; what was added is to be stopped. */
+export async function startServers(servers: Server[], peer: string | undefined): Promise<void> {
+  servers.push(await startOurs());
+  if (peer !== undefined) servers.push(await startPeer(peer));
+}
+
+export async function stopServers(servers: readonly Server[]): Promise<void> {
+  for (const server of servers) await server.stop();
+}
+
+/** What the server answered. */
+export type Answer = Readonly<Record<string, unknown>>;
+
+/** Of MLflow's REST API, a GET without a body; throws unless it is answered with 2xx. */
+export async function call(server: Server, path: string, body?: unknown): Promise<Answer> {
+  const init = { method: 'POST', headers: { 'content-type': 'application/json' } };
+  const response = await fetch(
+    `${server.url}/api/2.0/mlflow/${path}`,
+    body === undefined ? {} : { ...init, body: JSON.stringify(body) },
+  );
+  const text = await response.text();
+  if (!response.ok) throw new Error(`${server.name} ${path}: ${response.status} ${text}`);
+  return JSON.parse(text) as Answer;
 }
 
 /** Stock MLflow imports for half a minute on a busy machine, and then migrates. */
 const PEER_TIMEOUT_MS = 180_000;
 
 /** `anneal dev` on a temporary folder. */
-export async function startOurs(): Promise<Server> {
+async function startOurs(): Promise<Server> {
   const dev = startDev(['--ephemeral', '--port', '0']);
   const { api } = await dev.ready;
   return {
     name: 'ours',
     url: api,
+    source: 'mlflow-artifacts:/bench',
     stop: async () => {
       dev.child.kill('SIGINT');
       await dev.ended;
@@ -32,7 +60,7 @@ export async function startOurs(): Promise<Server> {
 }
 
 /** Stock `mlflow server`, its defaults, on a Postgres with the settings of ours. */
-export async function startPeer(program: string): Promise<Server> {
+async function startPeer(program: string): Promise<Server> {
   const folder = mkdtempSync(join(tmpdir(), 'anneal-bench-peer-'));
   const postgres = await startPostgres({ dataDir: join(folder, 'postgres') });
   const port = await freePort();
@@ -58,7 +86,7 @@ export async function startPeer(program: string): Promise<Server> {
     await stop();
     throw new Error(`'${program} server' does not answer; it said:\n${said}`);
   }
-  return { name: 'stock', url, stop };
+  return { name: 'stock', url, source: 's3://bench/model', stop };
 }
 
 async function answers(url: string): Promise<void> {

@@ -8,7 +8,7 @@
 import { parseArgs } from 'node:util';
 import { buildOnce } from '../tests/support/dev-stack';
 import { printRows, seconds, type Figure } from './report';
-import { startOurs, startPeer, type Server } from './servers';
+import { call, startServers, stopServers, type Server } from './servers';
 
 const { values } = parseArgs({
   options: {
@@ -25,19 +25,6 @@ const SEARCHES = 30;
 const PAGE = 100;
 const times = Number(values.times);
 const command = 'npm run bench -- tracking';
-
-type Answer = Readonly<Record<string, unknown>>;
-
-async function call(server: Server, path: string, body?: unknown): Promise<Answer> {
-  const init = { method: 'POST', headers: { 'content-type': 'application/json' } };
-  const response = await fetch(
-    `${server.url}/api/2.0/mlflow/${path}`,
-    body === undefined ? {} : { ...init, body: JSON.stringify(body) },
-  );
-  const text = await response.text();
-  if (!response.ok) throw new Error(`${server.name} ${path}: ${response.status} ${text}`);
-  return JSON.parse(text) as Answer;
-}
 
 async function createRun(server: Server, experimentId = '0'): Promise<string> {
   const body = { experiment_id: experimentId, start_time: Date.now() };
@@ -169,13 +156,12 @@ async function main(): Promise<void> {
   buildOnce();
   const servers: Server[] = [];
   try {
-    servers.push(await startOurs());
-    if (values.peer !== undefined) servers.push(await startPeer(values.peer));
+    await startServers(servers, values.peer);
     const figures: Figure[] = [];
     for (const batch of [1000, 100, 10, 1]) figures.push(...(await compareWrites(servers, batch)));
     printRows([...figures, ...(await compareSearch(servers))]);
   } finally {
-    for (const server of servers) await server.stop();
+    await stopServers(servers);
   }
 }
 
