@@ -132,7 +132,10 @@ async function many(http: Http, pids: ReadyStack['pids']): Promise<Figure[]> {
   return [
     { what: `${what}, wall clock`, unit: 's', goal: '≤ 40', samples: outside, command },
     { what: `${what}, by its rows`, unit: 's', samples: inside, command },
-    { what: what, unit: 'steps/s', goal: '≥ 250', samples: rates, command },
+    { what, unit: 'steps/s', goal: '≥ 250', samples: rates, command },
+    ...[...costs].map(([part, samples]): Figure => {
+      return { what: `CPU of ${part} for each of these`, unit: 'ms', samples, command };
+    }),
   ];
 }
 

@@ -51,8 +51,9 @@ function whyWaiting(item: stored.ListedStep, open: ReadonlySet<string>): string 
   if (item.step.status !== 'waiting') return null;
   const needs = item.needs.filter((name) => open.has(name));
   if (needs.length > 0) return `waiting for ${needs.join(', ')} to end`;
-  if (item.parallel === undefined) return null;
-  return `waiting for one of the ${item.parallel} at once to end`;
+  const worker = `waiting for a worker of pool ${item.pool}`;
+  if (item.parallel === undefined) return worker;
+  return `${worker}, or for one of the ${item.parallel} at once to end`;
 }
 
 interface CompleteStep extends CompletedStep {

@@ -12,8 +12,8 @@ import { connectTemporal, installRuntime, logLine, stopSignal } from './runtime'
 
 /** About 1 MB each; beyond it the oldest is dropped and replayed when it goes on. */
 const CACHED_WORKFLOWS_MAX = 300;
-/** As many as Postgres has connections for, twice: they wait for it most of the time. */
-const ACTIVITIES_MAX = 32;
+/** As many as a workflow starts at once: most wait for the write that they share. */
+const ACTIVITIES_MAX = 200;
 /** Bookkeeping ends within seconds; what does not is repeated by the next worker. */
 const SHUTDOWN_FORCE_TIME = '20s';
 
@@ -44,6 +44,8 @@ async function main(): Promise<void> {
     }),
     maxCachedWorkflows: CACHED_WORKFLOWS_MAX,
     maxConcurrentActivityTaskExecutions: ACTIVITIES_MAX,
+    // built-in steps start here with the task that scheduled them, without a way through the server
+    maxEagerActivityReservationsPerWorkflowTask: ACTIVITIES_MAX,
     shutdownForceTime: SHUTDOWN_FORCE_TIME,
   });
   const running = worker.run();

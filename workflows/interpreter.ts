@@ -143,14 +143,17 @@ export class Interpreter {
       this.showProgress('running');
       if (isFull && this.queue.runningKeys.length === 0) return await this.carry();
       await condition(() => this.hasNews());
+      if (this.isCancelled) break;
       this.isPoked = false;
       this.takeNews();
     }
     if (this.isCancelled) await this.stopSteps();
     await Promise.all([log.drain(), this.tells.drain()]);
-    this.showProgress(this.isCancelled ? 'cancelled' : 'ended');
+    // a cancel that came after the last step has cancelled nothing
+    const isCancelled = this.queue.ended.some(({ end }) => end === 'cancelled');
+    this.showProgress(isCancelled ? 'cancelled' : 'ended');
     const failed = this.queue.failed.slice(0, FAILED_MAX);
-    return { isDone: true, result: { isCancelled: this.isCancelled, failed } };
+    return { isDone: true, result: { isCancelled, failed } };
   }
 
   private hasNews(): boolean {
@@ -257,7 +260,6 @@ export class Interpreter {
     this.ended.splice(0, stopped.size, ...this.ended.filter(({ end }) => end !== 'cancelled'));
     this.takeNews();
     const cancelled = this.queue.cancelAll('the run was cancelled');
-    this.isCancelled = cancelled.length > 0;
     for (const { key } of cancelled) {
       const node = this.queue.nodeOf(key);
       if (node === undefined || stopped.has(key) || !this.hasRow(node)) continue;

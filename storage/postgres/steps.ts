@@ -71,6 +71,7 @@ ON CONFLICT (run_id, step_key, attempt, state, reason) DO NOTHING`;
 const LIST = `
 SELECT key, status, reason, outputs, tracked_run_id, started_at, ended_at,
   spec->>'name' AS name, spec->'needs' AS needs, (spec->'parallel')::integer AS parallel,
+  spec->>'pool' AS pool,
   (
     SELECT a.progress FROM attempts a WHERE a.run_id = steps.run_id AND a.step_key = steps.key
     ORDER BY a.attempt DESC LIMIT 1
@@ -90,6 +91,7 @@ interface Row {
   readonly name: string;
   readonly needs: readonly string[];
   readonly parallel: number | null;
+  readonly pool: string;
 }
 /** A step with what its plan says about its order. */
 export interface ListedStep {
@@ -97,6 +99,7 @@ export interface ListedStep {
   readonly name: string; // in the plan
   readonly needs: readonly string[]; // names in the plan
   readonly parallel: number | undefined;
+  readonly pool: string;
 }
 
 /** Stores the steps of a run as waiting; those that are there stay as they are. */
@@ -181,6 +184,7 @@ export async function listSteps(
     name: row.name,
     needs: row.needs,
     parallel: row.parallel ?? undefined,
+    pool: row.pool,
   }));
 }
 

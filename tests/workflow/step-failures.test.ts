@@ -2,7 +2,9 @@ import { getPipelineRun } from '../../pipelines/pipeline-runs';
 import { listSteps } from '../../pipelines/steps';
 import { listTransitions } from '../../pipelines/transitions';
 import type { FailureClass } from '../../schemas/plan';
+import { pipelineRunWorkflowId } from '../../workflows/contract';
 import { plan, step } from '../support/plans';
+import { until } from '../support/step-lab';
 import {
   openWorkflowLab,
   stepFailure,
@@ -142,19 +144,15 @@ describe('cancelling', () => {
 
   it('says which pool a step waits for, and ends that wait', async () => {
     const started = await lab.start({ plan: plan([step('train', { pool: 'gpu' })]) });
-    for (;;) {
-      const rows = await lab.database.postgres.query(
-        "SELECT 1 FROM transitions WHERE run_id = $1 AND state = 'ready'",
-        [started.runId],
-      );
-      if (rows.length > 0) break;
-      await new Promise((resolve) => setTimeout(resolve, 20));
-    }
+    const isScheduled = async (): Promise<boolean> => {
+      const id = pipelineRunWorkflowId(started.runId);
+      const { raw } = await lab.env.client.workflow.getHandle(id).describe();
+      return (raw.pendingActivities ?? []).some(({ activityId }) => activityId === 'train#1');
+    };
+    await until(isScheduled);
     const [waiting] = await listSteps(lab.database, { projectId, runId: started.runId });
-    expect(waiting).toMatchObject({
-      status: 'waiting',
-      reason: 'waiting for a worker of pool gpu',
-    });
+    expect(waiting?.status).toBe('waiting');
+    expect(waiting?.reason).toContain('waiting for a worker of pool gpu');
     await started.cancel();
     expect((await started.result()).status).toBe('cancelled');
   });
