@@ -143,9 +143,9 @@ export class Interpreter {
       this.showProgress('running');
       if (isFull && this.queue.runningKeys.length === 0) return await this.carry();
       await condition(() => this.hasNews());
-      if (this.isCancelled) break;
       this.isPoked = false;
-      this.takeNews();
+      // what waits for a cancelled step is cancelled with it, not blocked by it: see stopSteps
+      if (!this.isStopped()) this.takeNews();
     }
     if (this.isCancelled) await this.stopSteps();
     await Promise.all([log.drain(), this.tells.drain()]);
@@ -162,6 +162,10 @@ export class Interpreter {
     const { log } = this.context;
     const isOpenAgain = this.isReopening && log.isEmpty;
     return arrived || isOpenAgain || tells.canFlush || log.canFlush;
+  }
+
+  private isStopped(): boolean {
+    return this.isCancelled;
   }
 
   private takeNews(): void {
