@@ -26,6 +26,7 @@ import { insertToken, revokeStepTokens } from '../storage/postgres/tokens';
 import { assertNewestAttempt } from '../tracker/adoption';
 import { signDownloads } from '../tracker/artifacts';
 import type { ArtifactDeps } from '../tracker/artifacts';
+import { contentOf } from './content-keys';
 import { renderStep, seedOf } from './step-scope';
 import type { RenderedStep } from './step-scope';
 
@@ -54,9 +55,10 @@ export async function beginAttempt(
   const checkpoint = await selectNewestCheckpoint(deps.postgres, key);
   const token = deps.createToken('attempt');
   const waited = `waiting for a worker of pool ${step.spec.pool}`;
+  const content = contentOf(step, rendered);
   const ready = readyAtMs === undefined ? undefined : { reason: waited, atMs: readyAtMs };
   await deps.postgres.transaction(async (sql) => {
-    await markStepStarted(sql, { ...key, reason: `on node ${node}`, ready });
+    await markStepStarted(sql, { ...key, reason: `on node ${node}`, ready, content });
     await assertNewestAttempt(sql, { ...key, pipelineRunId: runId });
     await insertAttempt(sql, { ...key, node, resumedFrom: checkpoint?.name ?? null });
     await loseOlderAttempts(sql, key);

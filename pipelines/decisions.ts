@@ -4,6 +4,7 @@ import { found, isAppError } from '../errors/app-error';
 import type { GraphNode } from '../schemas/graph';
 import { findStep, insertSteps, type StoredStep } from '../storage/postgres/steps';
 import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
+import { decideReuse, type ReuseVerdict } from './reuse';
 import { withoutItems } from './segments';
 import { scopeOf } from './step-scope';
 
@@ -14,16 +15,18 @@ export interface DecideStep {
 }
 /** What becomes of a node whose needs have ended. */
 export type StepVerdict =
+  ReuseVerdict | Judged | { readonly verdict: 'expand'; readonly items: readonly GraphNode[] };
+
+export type Judged =
   | { readonly verdict: 'run' }
   | { readonly verdict: 'skip'; readonly reason: string }
-  | { readonly verdict: 'fail'; readonly reason: string }
-  | { readonly verdict: 'expand'; readonly items: readonly GraphNode[] };
-
+  | { readonly verdict: 'fail'; readonly reason: string };
 type Scope = Readonly<Record<string, unknown>>;
 
 /**
- * Works out the `if` of a step and the list of its foreach, now that what they read is there. The
- * rows of new items are written. Idempotent: outputs do not change once they are committed.
+ * Works out the `if` of a step and the list of its foreach, now that what they read is there, and
+ * whether its result is there already. The rows of new items are written. Idempotent: outputs do not
+ * change once they are committed.
  */
 export async function decideStep(
   deps: PipelineRunDeps,
@@ -34,7 +37,8 @@ export async function decideStep(
   const run = await getPipelineRun(deps, { projectId, id: runId });
   const { scope } = await scopeOf(deps, run, { projectId, ...step });
   const verdict = node.kind === 'expand' ? { verdict: 'run' as const } : judge(step, scope);
-  if (verdict.verdict !== 'run' || node.kind !== 'expand') return verdict;
+  if (verdict.verdict !== 'run') return verdict;
+  if (node.kind !== 'expand') return decideReuse(deps, { run, key, step });
   const items = expandNode(step, node, scope);
   if ('verdict' in items) return items;
   const rows = items.map(({ key: itemKey, index, item }) => ({
@@ -47,7 +51,8 @@ export async function decideStep(
   return { verdict: 'expand', items: withoutItems(items) };
 }
 
-function judge({ spec }: StoredStep, scope: Scope): StepVerdict {
+/** Whether a step's `if` lets it run. */
+export function judge({ spec }: Pick<StoredStep, 'spec'>, scope: Scope): Judged {
   if (spec.if === undefined) return { verdict: 'run' };
   try {
     const value = evaluate(parseExpression(spec.if), scope);
@@ -61,11 +66,12 @@ function judge({ spec }: StoredStep, scope: Scope): StepVerdict {
   }
 }
 
-function expandNode(
-  { spec }: StoredStep,
+/** The items of a foreach, or why there are none. */
+export function expandNode(
+  { spec }: Pick<StoredStep, 'spec'>,
   node: GraphNode,
   scope: Scope,
-): GraphNode[] | StepVerdict {
+): GraphNode[] | Judged {
   try {
     return expandItems(spec, node, scope);
   } catch (error) {
@@ -75,6 +81,6 @@ function expandNode(
   }
 }
 
-function fail(reason: string): StepVerdict {
+function fail(reason: string): Judged {
   return { verdict: 'fail', reason };
 }

@@ -1,7 +1,8 @@
+import { withFollowers } from '../dag/followers';
 import { segmentsOf } from '../dag/segments';
 import { AppError, found, requireArgument } from '../errors/app-error';
 import type { PipelineRun, StartPipelineRun } from '../schemas/pipeline-runs';
-import type { Outputs } from '../schemas/plan';
+import type { Outputs, Plan } from '../schemas/plan';
 import { loseOpenAttempts } from '../storage/postgres/attempts';
 import { errorCode, type Postgres, type Sql } from '../storage/postgres/client';
 import { insertExperiment, selectExperimentByName } from '../storage/postgres/experiments';
@@ -12,7 +13,7 @@ import { findOutputs, measureOutputs } from '../storage/postgres/step-outputs';
 import { endOpenSteps, insertSteps } from '../storage/postgres/steps';
 import type { BegunRun, ControlRun, RunPipelineInput } from '../workflows/contract';
 import { preparePlan, type PreparedPlan } from './plans';
-import { toSteps, withoutItems } from './segments';
+import { askForResults, toSteps, withoutItems } from './segments';
 
 export interface PipelineRunDeps {
   readonly postgres: Postgres;
@@ -50,13 +51,27 @@ export async function startPipelineRun(
   input: { readonly projectId: string; readonly start: StartPipelineRun },
 ): Promise<PipelineRun> {
   const { projectId, start } = input;
-  const { runKey, codeDigest, priority } = start;
+  const { runKey } = start;
   const prepared = preparePlan(start);
   const before =
     runKey === undefined
       ? undefined
       : await stored.findPipelineRunByRunKey(deps.postgres, { projectId, runKey });
   if (before !== undefined) return before;
+  return startPrepared(deps, { ...start, projectId, prepared });
+}
+
+/** Starts a run whose plan and params were checked. */
+export async function startPrepared(
+  deps: PipelineRunStart,
+  given: Omit<StartPipelineRun, 'plan' | 'params'> & {
+    readonly projectId: string;
+    readonly prepared: PreparedPlan;
+    readonly resumedFrom?: string;
+    readonly rerunFrom?: string;
+  },
+): Promise<PipelineRun> {
+  const { projectId, prepared, codeDigest, runKey, priority, resumedFrom, rerunFrom } = given;
   await deps.starter.ping(); // before anything is written
   const { planId, plan, params } = prepared;
   await insertPlan(deps.postgres, { projectId, id: planId, plan });
@@ -68,13 +83,22 @@ export async function startPipelineRun(
     ...(codeDigest === undefined ? {} : { codeDigest }),
     ...(runKey === undefined ? {} : { runKey }),
     ...(priority === undefined ? {} : { priority }),
+    ...(resumedFrom === undefined ? {} : { resumedFrom }),
+    ...(rerunFrom === undefined ? {} : { rerunFrom }),
   });
   // the workflow writes the same row; whoever comes first does it, so a reader finds it at once
   const id = runId;
   const of = { projectId, id, planId, pipeline: plan.name, params };
-  const run = { ...of, codeDigest, runKey, priority };
+  const run = { ...of, codeDigest, runKey, priority, ...resumeOf(plan, given) };
   await stored.insertPipelineRun(deps.postgres, run).catch(refusal(run));
   return getPipelineRun(deps, { projectId, id });
+}
+
+function resumeOf(
+  plan: Plan,
+  { resumedFrom, rerunFrom }: Pick<RunPipelineInput, 'resumedFrom' | 'rerunFrom'>,
+): Pick<stored.InsertPipelineRun, 'resumedFrom' | 'rerunSteps'> {
+  return { resumedFrom, rerunSteps: rerunFrom === undefined ? [] : withFollowers(plan, rerunFrom) };
 }
 
 /** Begins a run for its workflow: plan, run and steps are stored, the graph is answered. Idempotent. */
@@ -87,9 +111,9 @@ export async function beginPipelineRun(
   const prepared = await preparedFor(deps, { ...input, projectId });
   const { planId, plan, params, graph } = prepared;
   const of = { projectId, id, planId, pipeline: plan.name, params };
-  const run = { ...of, codeDigest, runKey, priority };
+  const run = { ...of, codeDigest, runKey, priority, ...resumeOf(plan, input) };
   const steps = toSteps(plan, graph.nodes);
-  const segments = segmentsOf(graph);
+  const segments = segmentsOf(askForResults(graph, input.resumedFrom !== undefined));
   const [segment] = segments;
   const store = async (sql: Sql): Promise<void> => {
     await insertPlan(sql, { projectId, id: planId, plan });

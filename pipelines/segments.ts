@@ -1,7 +1,7 @@
 import { expandGraph } from '../dag/expand';
 import { segmentsOf } from '../dag/segments';
 import { found } from '../errors/app-error';
-import type { GraphNode, Segment } from '../schemas/graph';
+import type { Graph, GraphNode, Segment } from '../schemas/graph';
 import type { Plan } from '../schemas/plan';
 import type { Postgres } from '../storage/postgres/client';
 import { findPipelineRun } from '../storage/postgres/pipeline-runs';
@@ -19,6 +19,15 @@ export function toSteps(plan: Plan, nodes: readonly GraphNode[]): InsertStep[] {
   }));
 }
 
+/**
+ * Marks the steps whose result may be there already: for them, too, the activity `decideStep` is asked.
+ */
+export function askForResults(graph: Graph, isResumed: boolean): Graph {
+  if (!isResumed) return graph;
+  const settings = graph.settings.map((one) => (one.builtin ? one : { ...one, conditional: true }));
+  return { ...graph, settings };
+}
+
 /** One part of a large run for its workflow: worked out again from plan and params. */
 export async function loadSegment(
   deps: { readonly postgres: Postgres },
@@ -31,7 +40,8 @@ export async function loadSegment(
     runId,
   );
   const plan = await findPlan(deps.postgres, { projectId, id: run.planId });
-  const parts = segmentsOf(expandGraph(found(plan, 'plan', run.planId), run.params));
+  const graph = expandGraph(found(plan, 'plan', run.planId), run.params);
+  const parts = segmentsOf(askForResults(graph, run.resumedFrom !== null));
   const part = found(parts[segment], 'segment', `${runId}/${segment}`);
   return { ...part, nodes: withoutItems(part.nodes) };
 }

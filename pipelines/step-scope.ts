@@ -32,7 +32,17 @@ export async function renderStep(
 ): Promise<RenderedStep> {
   const { projectId, runId } = key;
   const run = await getPipelineRun(deps, { projectId, id: runId });
-  const { earlier, scope } = await scopeOf(deps, run, { projectId, ...step });
+  const { earlier } = await scopeOf(deps, run, { projectId, ...step });
+  return renderWith(run, step, earlier);
+}
+
+/** The same with what the earlier steps have left behind at hand. */
+export function renderWith<R extends Pick<PipelineRun, 'params'>>(
+  run: R,
+  step: Pick<StoredStep, 'spec' | 'item'>,
+  earlier: readonly ScopeStep[],
+): Omit<RenderedStep, 'run'> & { readonly run: R } {
+  const scope = scopeFor(run.params, step.item, earlier);
   try {
     const rendered = render(step.spec, scope);
     const positions = positionsIn(rendered.inputs, listsOf(scope, earlier));

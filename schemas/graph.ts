@@ -16,7 +16,7 @@ export type NodeKind =
 export interface NodeSettings {
   readonly step: string; // name in the plan
   readonly builtin: boolean;
-  /** Has an `if`: the activity `decideStep` says whether it runs. */
+  /** Has an `if`, or its result may be there already: the activity `decideStep` says whether it runs. */
   readonly conditional: boolean;
   readonly pool: string;
   readonly timeoutSeconds: number;

@@ -21,6 +21,23 @@ export const StartPipelineRun = z.strictObject({
 });
 export type StartPipelineRun = z.infer<typeof StartPipelineRun>;
 
+/** Body of POST /api/v1/pipeline-runs/{id}/resume: a new run of the same plan. */
+export const ResumePipelineRun = z.strictObject({
+  from: z.string().min(1).max(500).optional(), // this step, and all that follow, run in any case
+  params: Params.default({}), // the others stay as they were
+  codeDigest: StartPipelineRun.shape.codeDigest, // as it was, if left out
+  dryRun: z.boolean().default(false), // only says what would become of each step
+});
+export type ResumePipelineRun = z.infer<typeof ResumePipelineRun>;
+
+/** What would become of a step of a resumed run; `unknown`: what it needs is not known yet. */
+export const ResumedStep = z.object({
+  key: z.string(),
+  outcome: z.enum(['reuse', 'run', 'skip', 'unknown']),
+  reason: z.string(),
+});
+export type ResumedStep = z.infer<typeof ResumedStep>;
+
 export const PipelineRun = z.object({
   id: z.string(),
   planId: z.string(),
@@ -31,6 +48,7 @@ export const PipelineRun = z.object({
   reason: z.string().nullable(),
   isPaused: z.boolean(),
   priority: Priority,
+  resumedFrom: z.string().nullable(), // the run whose results it may take
   createdAt: z.iso.datetime(),
   startedAt: z.iso.datetime().nullable(),
   endedAt: z.iso.datetime().nullable(),
@@ -73,6 +91,15 @@ export const Progress = z.object({
 });
 export type Progress = z.infer<typeof Progress>;
 
+/** Whether a step's result was there already, and why; `key` is that of its content. */
+export const StepCache = z.object({
+  hit: z.boolean(),
+  key: z.string(),
+  from: z.object({ runId: z.string(), stepKey: z.string() }).nullable(),
+  explanation: z.string(),
+});
+export type StepCache = z.infer<typeof StepCache>;
+
 export const Step = z.object({
   key: z.string(),
   status: StepStatus,
@@ -80,6 +107,7 @@ export const Step = z.object({
   outputs: Outputs.nullable(),
   trackedRunId: z.string().nullable(),
   progress: Progress.nullable(), // of the newest attempt
+  cache: StepCache.nullable(), // null: nobody looked for a result
   startedAt: z.iso.datetime().nullable(),
   endedAt: z.iso.datetime().nullable(),
 });

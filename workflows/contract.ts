@@ -28,6 +28,10 @@ export interface RunPipelineInput {
   readonly params?: Params;
   readonly codeDigest?: string;
   readonly runKey?: string;
+  /** A run that has ended: steps with the same content take its results instead of running. */
+  readonly resumedFrom?: string;
+  /** This step of the plan, and all that follow from it, run in any case. */
+  readonly rerunFrom?: string;
   /** Set by the workflow itself when it goes on in a new history. */
   readonly carried?: CarriedState | undefined;
   /** 1 (first) to 5; 3 unless given. */

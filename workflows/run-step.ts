@@ -49,7 +49,7 @@ export async function runStep(context: StepContext, step: RunStep): Promise<Step
   return runAttempts(context, step, readyAtMs);
 }
 
-/** Works out the `if` and the list of a node; undefined if it is to run. */
+/** Works out the `if` and the list of a node, and looks for its result; undefined if it is to run. */
 async function decide(context: StepContext, step: RunStep): Promise<StepEnd | undefined> {
   const { projectId, runId, log } = context;
   const { node, attempts: attempt } = step;
@@ -63,6 +63,7 @@ async function decide(context: StepContext, step: RunStep): Promise<StepEnd | un
     if (verdict.verdict === 'skip') return add('skipped', verdict.reason);
     if (verdict.verdict === 'fail') return add('failed', verdict.reason);
     if (verdict.verdict === 'run') return undefined;
+    if (verdict.verdict === 'reuse') return { key, end: 'succeeded' };
     const { items } = verdict;
     log.add({ stepKey: key, attempt: 0, state: 'started', reason: `${items.length} items` });
     return { key, end: 'expanded', items };

@@ -14,6 +14,9 @@ export interface InsertPipelineRun extends PipelineRunKey {
   readonly codeDigest: string | undefined;
   readonly runKey: string | undefined;
   readonly priority: number | undefined;
+  /** The run whose results it may take, and the steps of the plan that run in any case. */
+  readonly resumedFrom: string | undefined;
+  readonly rerunSteps: readonly string[];
 }
 /** Where a page begins: behind this run. `createdAt` keeps microseconds, so that no run is lost. */
 export interface PipelineRunCursor {
@@ -31,13 +34,13 @@ export interface ListPipelineRuns {
 const PRIORITY_DEFAULT = 3;
 
 const COLUMNS = `
-id, plan_id, pipeline, params, code_digest, status, reason, is_paused, priority,
+id, plan_id, pipeline, params, code_digest, status, reason, is_paused, priority, resumed_from,
   created_at, started_at, ended_at,
 to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS cursor`;
 const INSERT = `
 INSERT INTO pipeline_runs
-  (project_id, id, plan_id, pipeline, params, code_digest, run_key, priority, status)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, 'queued')
+  (project_id, id, plan_id, pipeline, params, code_digest, run_key, priority, resumed_from, rerun_steps, status)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'queued')
 ON CONFLICT (id) DO NOTHING`;
 const START = `
 UPDATE pipeline_runs SET status = 'running', started_at = coalesce(started_at, now())
@@ -83,6 +86,7 @@ interface Row {
   readonly reason: string | null;
   readonly is_paused: boolean;
   readonly priority: number;
+  readonly resumed_from: string | null;
   readonly created_at: Date;
   readonly started_at: Date | null;
   readonly ended_at: Date | null;
@@ -101,6 +105,8 @@ export async function insertPipelineRun(sql: Sql, run: InsertPipelineRun): Promi
     codeDigest ?? null,
     runKey ?? null,
     priority ?? PRIORITY_DEFAULT,
+    run.resumedFrom ?? null,
+    run.rerunSteps,
   ]);
 }
 
@@ -190,6 +196,7 @@ function toRun(row: Row): PipelineRun {
     reason: row.reason,
     isPaused: row.is_paused,
     priority: row.priority,
+    resumedFrom: row.resumed_from,
     createdAt: row.created_at.toISOString(),
     startedAt: row.started_at?.toISOString() ?? null,
     endedAt: row.ended_at?.toISOString() ?? null,

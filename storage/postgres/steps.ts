@@ -1,4 +1,4 @@
-import type { Progress, Step, StepStatus } from '../../schemas/pipeline-runs';
+import type { Progress, Step, StepCache, StepStatus } from '../../schemas/pipeline-runs';
 import type { Outputs, StepSpec } from '../../schemas/plan';
 import type { Sql } from './client';
 
@@ -40,7 +40,8 @@ const STARTED = `
 WITH run AS (
   SELECT id FROM pipeline_runs WHERE project_id = $1 AND id = $2 FOR NO KEY UPDATE
 ), started AS (
-  UPDATE steps s SET status = 'running', reason = NULL, started_at = coalesce(s.started_at, now())
+  UPDATE steps s SET status = 'running', reason = NULL, started_at = coalesce(s.started_at, now()),
+    content_key = $8, content_parts = $9
   FROM run
   WHERE s.project_id = $1 AND s.run_id = run.id AND s.key = $3
     AND s.status IN ('waiting', 'running', 'retrying')
@@ -70,6 +71,7 @@ ORDER BY index, length(key), key
 ON CONFLICT (run_id, step_key, attempt, state, reason) DO NOTHING`;
 const LIST = `
 SELECT key, status, reason, outputs, tracked_run_id, started_at, ended_at,
+  content_key, reused_run_id, reused_step_key, reuse_note,
   spec->>'name' AS name, spec->'needs' AS needs, (spec->'parallel')::integer AS parallel,
   spec->>'pool' AS pool,
   (
@@ -87,6 +89,10 @@ interface Row {
   readonly tracked_run_id: string | null;
   readonly started_at: Date | null;
   readonly ended_at: Date | null;
+  readonly content_key: string | null;
+  readonly reused_run_id: string | null;
+  readonly reused_step_key: string | null;
+  readonly reuse_note: string | null;
   readonly progress: Progress | null;
   readonly name: string;
   readonly needs: readonly string[];
@@ -148,12 +154,14 @@ export async function markStepStarted(
     readonly attempt: number;
     readonly reason: string;
     readonly ready: { readonly reason: string; readonly atMs: number } | undefined;
+    /** What its result will depend on. */
+    readonly content: { readonly key: string; readonly parts: Readonly<Record<string, string>> };
   },
 ): Promise<void> {
-  const { projectId, runId, stepKey, attempt, reason, ready } = started;
+  const { projectId, runId, stepKey, attempt, reason, ready, content } = started;
   const readyAt = ready === undefined ? null : new Date(ready.atMs);
   const values = [projectId, runId, stepKey, attempt, reason, ready?.reason ?? null, readyAt];
-  await sql.query(STARTED, values);
+  await sql.query(STARTED, [...values, content.key, JSON.stringify(content.parts)]);
 }
 
 /** Ends the steps of a run that nobody will end any more. */
@@ -178,6 +186,7 @@ export async function listSteps(
       outputs: row.outputs,
       trackedRunId: row.tracked_run_id,
       progress: row.progress,
+      cache: toCache(row),
       startedAt: row.started_at?.toISOString() ?? null,
       endedAt: row.ended_at?.toISOString() ?? null,
     },
@@ -186,6 +195,13 @@ export async function listSteps(
     parallel: row.parallel ?? undefined,
     pool: row.pool,
   }));
+}
+
+function toCache(row: Row): StepCache | null {
+  const { content_key: key, reuse_note: explanation, reused_run_id: runId } = row;
+  if (key === null || explanation === null) return null;
+  const from = runId === null ? null : { runId, stepKey: row.reused_step_key ?? row.key };
+  return { hit: from !== null, key, from, explanation };
 }
 
 const TRACKED_RUN = `

@@ -7,13 +7,16 @@ import { createActivities } from '../../activities';
 import { openStarter, type Starter } from '../../api/starter';
 import { parseConfig } from '../../config/config';
 import { findTool } from '../../dev/tools';
+import { found } from '../../errors/app-error';
+import { contentOf } from '../../pipelines/content-keys';
+import { renderStep } from '../../pipelines/step-scope';
 import type { BuiltinDeps } from '../../pipelines/steps';
 import type { ExecuteStepInput, ExecuteStepResult } from '../../schemas/attempts';
 import type { FailureClass, Outputs, Params, Plan } from '../../schemas/plan';
 import { succeeded } from '../../pipelines/commits';
 import { endAttempt } from '../../storage/postgres/attempts';
 import { commitOutputs } from '../../storage/postgres/step-outputs';
-import { markStepStarted } from '../../storage/postgres/steps';
+import { findStep, markStepStarted } from '../../storage/postgres/steps';
 import { recordTransitions } from '../../storage/postgres/transitions';
 import {
   CONTROL_QUEUE,
@@ -153,7 +156,9 @@ async function executeStep(lab: WorkflowLab, input: ExecuteStepInput): Promise<E
   const key = { projectId, runId, stepKey, attempt };
   await postgres.query(BEGIN, [projectId, runId, stepKey, attempt]);
   const ready = { reason: 'waiting for a worker of pool cpu', atMs: readyAtMs };
-  await markStepStarted(postgres, { ...key, reason: 'on node lab', ready });
+  const step = found(await findStep(postgres, key), 'step', stepKey);
+  const content = contentOf(step, await renderStep(lab.database, key, step));
+  await markStepStarted(postgres, { ...key, reason: 'on node lab', ready, content });
   const context = Context.current();
   const beat = setInterval(() => {
     if (!lab.isSilent) context.heartbeat();

@@ -77,6 +77,28 @@ describe('/api/v1/pipeline-runs', () => {
     expect([late.status, late.json<{ code: string }>().code]).toEqual([409, 'INVALID_STATE']);
   });
 
+  it('resumes a run that has ended, or says what would become of its steps', async () => {
+    const { id } = await started();
+    await lab.env.client.workflow.getHandle(pipelineRunWorkflowId(id)).result();
+    const dry = await post(`/${id}/resume`, { dryRun: true, from: 'b' });
+    expect([dry.status, dry.json()]).toEqual([
+      200,
+      {
+        steps: [
+          { key: 'a', outcome: 'reuse', reason: `same content as run ${id}, step a` },
+          { key: 'b', outcome: 'run', reason: 'it was asked to run again' },
+        ],
+      },
+    ]);
+    const resumed = await post(`/${id}/resume`, {});
+    expect(resumed.status).toBe(201);
+    expect(resumed.json<PipelineRun>()).toMatchObject({ resumedFrom: id, pipeline: 'test' });
+    const wrong = await post(`/${id}/resume`, { from: 'c' });
+    expect([wrong.status, wrong.json<{ code: string }>().code]).toEqual([400, 'INVALID_ARGUMENT']);
+    permissions = ['pipelines:read'];
+    expect((await post(`/${id}/resume`, {})).status).toBe(403);
+  });
+
   it('answers 400 with every problem of a plan', async () => {
     const payload = { plan: plan([step('a', { after: ['x'], if: 'params.y' })]) };
     const reply = await post('', payload);

@@ -1,11 +1,13 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import * as runs from '../../../pipelines/pipeline-runs';
+import { resumePipelineRun } from '../../../pipelines/resumes';
 import { listSteps } from '../../../pipelines/steps';
 import { listTransitions } from '../../../pipelines/transitions';
 import {
   ControlPipelineRun,
   PipelineRunStatus,
+  ResumePipelineRun,
   StartPipelineRun,
 } from '../../../schemas/pipeline-runs';
 import { principalOf } from '../../app';
@@ -47,6 +49,13 @@ export function registerPipelineRuns(app: FastifyInstance, deps: runs.PipelineRu
     const control = ControlPipelineRun.parse(request.body);
     const { id } = ById.parse(request.params);
     return runs.controlPipelineRun(deps, { projectId, id }, { ...control, actor });
+  });
+  app.post('/api/v1/pipeline-runs/:id/resume', write, async (request, reply) => {
+    const { projectId } = principalOf(request);
+    const resume = ResumePipelineRun.parse(request.body);
+    const { id } = ById.parse(request.params);
+    const answer = await resumePipelineRun(deps, { projectId, id, resume });
+    return reply.code(resume.dryRun ? 200 : 201).send(answer);
   });
   registerReads(app, deps);
 }

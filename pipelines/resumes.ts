@@ -1,0 +1,63 @@
+import { withFollowers } from '../dag/followers';
+import { suggest } from '../dag/suggest';
+import { AppError, found } from '../errors/app-error';
+import type { PipelineRun, ResumedStep, ResumePipelineRun } from '../schemas/pipeline-runs';
+import { findPlan } from '../storage/postgres/plans';
+import { listContents } from '../storage/postgres/step-content';
+import { forecastSteps } from './forecasts';
+import { getPipelineRun, startPrepared, type PipelineRunStart } from './pipeline-runs';
+import { preparePlan, type PreparedPlan } from './plans';
+
+interface Resume {
+  readonly projectId: string;
+  readonly id: string; // the run before
+  readonly resume: ResumePipelineRun;
+}
+
+/**
+ * Starts a new run of the same plan that takes the results of a run that has ended, as far as their
+ * content is the same; or says what would become of each step, and starts nothing.
+ */
+export async function resumePipelineRun(
+  deps: PipelineRunStart,
+  input: Resume,
+): Promise<PipelineRun | { readonly steps: readonly ResumedStep[] }> {
+  const { projectId, id, resume } = input;
+  const { from: rerunFrom, params, dryRun } = resume;
+  const before = await getPipelineRun(deps, { projectId, id });
+  if (before.endedAt === null) {
+    const message = `The run '${id}' is still under way (${before.status}): cancel it, or wait for its end, and resume it then.`;
+    throw new AppError('INVALID_STATE', message);
+  }
+  const plan = await findPlan(deps.postgres, { projectId, id: before.planId });
+  const merged = { ...before.params, ...params };
+  const prepared = preparePlan({ plan: found(plan, 'plan', before.planId), params: merged });
+  requireStep(prepared, rerunFrom);
+  const codeDigest = resume.codeDigest ?? before.codeDigest ?? undefined;
+  if (dryRun) {
+    return {
+      steps: forecastSteps(prepared, {
+        runId: id,
+        codeDigest: codeDigest ?? null,
+        before: await listContents(deps.postgres, { projectId, runId: id }),
+        rerun: rerunFrom === undefined ? [] : withFollowers(prepared.plan, rerunFrom),
+      }),
+    };
+  }
+  const { priority } = before;
+  return startPrepared(deps, {
+    projectId,
+    prepared,
+    priority,
+    resumedFrom: id,
+    ...(rerunFrom === undefined ? {} : { rerunFrom }),
+    ...(codeDigest === undefined ? {} : { codeDigest }),
+  });
+}
+
+function requireStep({ plan }: PreparedPlan, name: string | undefined): void {
+  const names = plan.steps.map((step) => step.name);
+  if (name === undefined || names.includes(name)) return;
+  const message = `The pipeline '${plan.name}' has no step '${name}' to run again from.${suggest(name, names)}`;
+  throw new AppError('INVALID_ARGUMENT', message);
+}
