@@ -11,6 +11,7 @@ const run: PipelineRun = {
   reason: null,
   isPaused: false,
   priority: 3,
+  resumedFrom: null,
   createdAt: '2026-01-01T00:00:00.000Z',
   startedAt: '2026-01-01T00:00:00.000Z',
   endedAt: null,
