@@ -55,14 +55,34 @@ export const PipelineRun = z.object({
 });
 export type PipelineRun = z.infer<typeof PipelineRun>;
 
-const why = { reason: z.string().max(1000).default('') };
-const StepKey = z.string().min(1).max(500);
 /** Body of POST /api/v1/pipeline-runs/{id}/control: steers a run that is under way. */
-export const ControlPipelineRun = z.discriminatedUnion('action', [
-  z.strictObject({ action: z.enum(['pause', 'continue']), ...why }),
-  z.strictObject({ action: z.enum(['skip', 'retry']), stepKey: StepKey, ...why }),
-  z.strictObject({ action: z.literal('priority'), priority: Priority, ...why }),
-]);
+export const ControlPipelineRun = z
+  .strictObject({
+    action: z.enum(['pause', 'continue', 'skip', 'retry', 'priority']),
+    stepKey: z.string().min(1).max(500).optional(), // of skip and retry
+    priority: Priority.optional(), // of priority
+    reason: z.string().max(1000).default(''),
+  })
+  .transform(({ action, stepKey, priority, reason }, context) => {
+    const needsStep = action === 'skip' || action === 'retry';
+    const wrong = (path: string, message: string): typeof z.NEVER => {
+      context.addIssue({ code: 'custom', path: [path], message });
+      return z.NEVER;
+    };
+    if (!needsStep && stepKey !== undefined) return wrong('stepKey', `not with ${action}`);
+    if (action !== 'priority' && priority !== undefined) {
+      return wrong('priority', `not with ${action}`);
+    }
+    if (action === 'skip' || action === 'retry') {
+      return stepKey === undefined
+        ? wrong('stepKey', `missing: ${action} needs a step`)
+        : { action, stepKey, reason };
+    }
+    if (action !== 'priority') return { action, reason };
+    return priority === undefined
+      ? wrong('priority', 'missing: from 1 (first) to 5')
+      : { action, priority, reason };
+  });
 export type ControlPipelineRun = z.infer<typeof ControlPipelineRun>;
 
 export const StepStatus = z.enum([

@@ -98,7 +98,8 @@ export function openMetrics(deps: MetricDeps): Metrics {
     if (await flusher.stored(count, boundMs)) return;
     const why = flusher.stats().lastError ?? 'the stores are slow';
     const message = `Acknowledged metrics are not readable yet: ${why}`;
-    throw new AppError('DEPENDENCY_UNAVAILABLE', message);
+    const isFull = why.startsWith('STORAGE_FULL'); // the flusher keeps the code before the words
+    throw new AppError(isFull ? 'STORAGE_FULL' : 'DEPENDENCY_UNAVAILABLE', message);
   };
   return {
     async append(batch) {
