@@ -16,8 +16,15 @@ export const SECRETS = [
   'S3_ACCESS_KEY_ID',
   'S3_SECRET_ACCESS_KEY',
 ] as const;
-const Secrets = z.partialRecord(z.enum(SECRETS), z.string());
+/** What a step worker gives to steps that ask for it: ANNEAL_SECRET_HF_TOKEN is the secret HF_TOKEN. */
+const OF_STEPS = 'ANNEAL_SECRET_';
+const Secrets = z.record(z.string().refine(isSecret), z.string());
 type Secrets = z.infer<typeof Secrets>;
+
+function isSecret(name: string): boolean {
+  const isOfSteps = name.startsWith(OF_STEPS) && !name.endsWith('_FILE');
+  return isOfSteps || (SECRETS as readonly string[]).includes(name);
+}
 
 const STDIN = 0;
 
@@ -43,12 +50,28 @@ export function splitSecrets(environment: Readonly<Record<string, string>>): {
   readonly env: Record<string, string>;
   readonly secrets: Record<string, string>;
 } {
-  const isSecret = ([name]: readonly [string, string]): boolean => SECRETS.includes(name as never);
   const entries = Object.entries(environment);
   return {
-    env: Object.fromEntries(entries.filter((entry) => !isSecret(entry))),
-    secrets: Object.fromEntries(entries.filter(isSecret)),
+    env: Object.fromEntries(entries.filter(([name]) => !isSecret(name))),
+    secrets: Object.fromEntries(entries.filter(([name]) => isSecret(name))),
   };
+}
+
+/** The variables of an environment that hold secrets of steps, or name files of them. */
+export function pickStepSecrets(environment: Environment): Record<string, string> {
+  const entries = Object.entries(environment).flatMap(([name, value = '']) =>
+    name.startsWith(OF_STEPS) && value !== '' ? [[name, value] as const] : [],
+  );
+  return Object.fromEntries(entries);
+}
+
+/** The value of a step's secret, read anew from its file each time; undefined if this node has none. */
+export function readStepSecret(environment: Environment, name: string): string | undefined {
+  const variable = OF_STEPS + name;
+  const file = environment[`${variable}_FILE`] ?? '';
+  if (file !== '') return readSecretFile(variable, file);
+  const value = environment[variable] ?? '';
+  return value === '' ? undefined : value;
 }
 
 function readStdin(): Secrets {

@@ -1,5 +1,7 @@
 import { existsSync, mkdirSync, openSync } from 'node:fs';
 import { join } from 'node:path';
+import { environment } from '../config/config';
+import { pickStepSecrets } from '../config/secrets';
 import { AppError } from '../errors/app-error';
 import type { ChildSpec } from './child';
 import { preparePostgres } from './postgres';
@@ -170,6 +172,7 @@ function nodeSpecs(
       env: () => ({
         ...shared,
         ...pickEnvironment([...OF_STEPS, ...OF_STEP_TOOLS]),
+        ...pickStepSecrets(environment()),
         ANNEAL_NODE_TOKEN: secrets.nodeToken,
         ANNEAL_DATA_DIR: join(dataDir, 'node'),
       }),

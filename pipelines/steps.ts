@@ -38,7 +38,7 @@ export async function listSteps(
   const open = new Set(listed.filter(({ step }) => !hasEnded(step)).map(({ name }) => name));
   return listed.map((item) => ({
     ...item.step,
-    reason: item.step.reason ?? whyWaiting(item, open),
+    reason: item.step.reason ?? whyWaiting(item, open) ?? whySilent(item.step),
   }));
 }
 
@@ -54,6 +54,13 @@ function whyWaiting(item: stored.ListedStep, open: ReadonlySet<string>): string 
   const worker = `waiting for a worker of pool ${item.pool}`;
   if (item.parallel === undefined) return worker;
   return `${worker}, or for one of the ${item.parallel} at once to end`;
+}
+
+/** Its worker lives and watches it, but nothing is heard of the step itself. */
+function whySilent({ status, progress }: Step): string | null {
+  const since = progress?.stalledSince;
+  if (status !== 'running' || since === undefined) return null;
+  return `alive but stalled since ${since}: no log line, metric or status`;
 }
 
 interface CompleteStep extends CompletedStep {

@@ -1,5 +1,6 @@
 import type { StepStatus, Transition } from '../schemas/pipeline-runs';
 import { closeRunsOfSteps, type EndedStep } from '../storage/postgres/runs';
+import { expireStepTokens } from '../storage/postgres/tokens';
 import * as stored from '../storage/postgres/transitions';
 import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
 
@@ -15,6 +16,9 @@ export async function recordTransitions(
   const steps = batch.transitions.filter((t): t is typeof t & EndedStep => isEnd(t.status));
   await deps.postgres.transaction(async (sql) => {
     await stored.recordTransitions(sql, batch);
+    const stepKeys = steps.filter(({ status }) => status !== 'succeeded').map((t) => t.stepKey);
+    // their attempts are over, or nobody wants to hear of them: success is told by the step itself
+    if (stepKeys.length > 0) await expireStepTokens(sql, { ...batch, stepKeys, seconds: 0 });
     await closeRunsOfSteps(sql, { ...batch, pipelineRunId: batch.runId, steps });
   });
 }

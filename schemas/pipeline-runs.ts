@@ -107,6 +107,7 @@ export const Progress = z.object({
     .record(z.string().max(250), z.number())
     .refine((metrics) => Object.keys(metrics).length <= METRICS_OF_PROGRESS_MAX)
     .refine(isStorable),
+  stalledSince: z.iso.datetime().optional(), // alive, but silent for long
   at: z.iso.datetime(), // when the api heard of it
 });
 export type Progress = z.infer<typeof Progress>;

@@ -10,6 +10,8 @@ export interface NodeContext {
   readonly folder: string;
   /** The compiled steps/runner.ts, which runs function steps. */
   readonly runner: string;
+  /** How long a step may be silent before people are told; ten minutes unless given. */
+  readonly stallMs?: number;
   /** Whom steps run as, if not as the worker. */
   readonly user?: StepUser | undefined;
 }
@@ -17,7 +19,7 @@ export interface NodeContext {
 export interface StepSignals {
   heartbeat(details: unknown): void;
   /** Resolves with the cause when the step must stop; never resolves otherwise. */
-  readonly stop: Promise<Exclude<StopCause, 'timeout'>>;
+  readonly stop: Promise<Exclude<StopCause, 'timeout' | 'stalled'>>;
 }
 /** How a step ended on this node. */
 export type StepOutcome =

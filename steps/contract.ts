@@ -53,9 +53,14 @@ export function placesBelow(
 export function stepEnvironment(
   input: ExecuteStepInput,
   ticket: AttemptTicket,
-  context: { readonly api: string; readonly place: Workplace; readonly hasUser: boolean },
+  context: {
+    readonly api: string;
+    readonly place: Workplace;
+    readonly hasUser: boolean;
+    readonly secrets: Readonly<Record<string, string>>;
+  },
 ): Record<string, string> {
-  const { api, place, hasUser } = context;
+  const { api, place, hasUser, secrets } = context;
   const own = environment();
   const inherited = INHERITED.flatMap((name) => {
     const value = own[name];
@@ -89,6 +94,7 @@ export function stepEnvironment(
     TRACEPARENT: traceParent(input),
     ...Object.fromEntries(inputs),
     ...fillInputs(ticket.env, place),
+    ...secrets,
   };
 }
 

@@ -4,11 +4,15 @@ import { join } from 'node:path';
 import { AttemptTicket } from '../schemas/attempts';
 import type { ExecuteStepInput, ReportProgress } from '../schemas/attempts';
 import { createHttp } from '../sdk/http';
+import type { Http } from '../sdk/http';
 import type { AttemptState, NodeContext, StepOutcome, StepSignals } from './attempt';
-import type { StopCause } from './failures';
+import type { StepFailure, StopCause } from './failures';
+import { Liveness } from './liveness';
 import { LogShipper } from './logs';
 import { prepareWorkplace } from './prepare';
-import { isReplaced, runProcess } from './run-process';
+import { fail, isReplaced, runProcess } from './run-process';
+import type { Running } from './run-process';
+import { createMasks, readSecretsOfStep } from './secrets';
 import { StatusWatcher } from './status';
 import { removeFolderOf } from './step-user';
 
@@ -72,11 +76,13 @@ async function runAttempt(attempt: Attempt): Promise<StepOutcome> {
   const refused = (error: unknown): void => {
     if (isReplaced(error)) replaced.abort();
   };
-  const logs = new LogShipper(http, refused);
+  const { values: secrets, missing } = readSecretsOfStep(ticket.spec.secrets ?? []);
+  const logs = new LogShipper(http, createMasks(Object.values(secrets)), refused);
   const root = attemptFolder(node, input);
   const codeCache = join(node.folder, 'code');
   const { signal } = attempt;
   try {
+    if (missing.length > 0) return await fail({ http, logs }, lackOf(missing, node));
     const preparation = { http, signal, ticket, root, codeCache, logs };
     const place = await prepareWorkplace(preparation).catch((error: unknown) => {
       if (state.cause === undefined) throw error;
@@ -84,9 +90,9 @@ async function runAttempt(attempt: Attempt): Promise<StepOutcome> {
     state.isPreparing = false;
     if (place === undefined || state.cause !== undefined) return leave(state.cause);
     const kill = replaced.signal;
-    const status = watchStatus(attempt, { ticket, file: place.statusFile, logs, refused });
-    const process = { node, input, ticket, http, logs, place, signals, state, kill };
-    return await runProcess(process).finally(() => status.finish());
+    const watch = { ticket, file: place.statusFile, logs, refused };
+    const process = { node, input, ticket, http, logs, place, signals, state, kill, secrets };
+    return await runWatched(attempt, process, watch);
   } finally {
     await logs.finish();
     if (node.user === undefined) await rm(root, { recursive: true, force: true });
@@ -94,28 +100,69 @@ async function runAttempt(attempt: Attempt): Promise<StepOutcome> {
   }
 }
 
+/** Runs the process while somebody looks for its signs of life and for what it says of itself. */
+async function runWatched(
+  attempt: Attempt,
+  process: Omit<Running, 'status' | 'liveness'>,
+  watch: Watch,
+): Promise<StepOutcome> {
+  const { heartbeat } = watch.ticket.spec;
+  const http = createHttp({ baseUrl: attempt.node.api, token: watch.ticket.token, retries: 1 });
+  const liveness = new Liveness({
+    heartbeat,
+    ...(attempt.node.stallMs !== undefined && { stallMs: attempt.node.stallMs }),
+    readMetrics: async () => {
+      const path = '/api/v1/attempts/self/metrics-stamp';
+      return (await http.get<{ stamp: string }>(path)).stamp;
+    },
+    stalled: (since) => {
+      status.stalled(since);
+      if (since !== undefined) watch.logs.add('anneal', `alive but stalled since ${since}`);
+    },
+  });
+  const status = watchStatus(attempt, { ...watch, http, liveness });
+  try {
+    return await runProcess({ ...process, status, liveness });
+  } finally {
+    liveness.stop();
+    await status.finish();
+  }
+}
+
+function lackOf(missing: readonly string[], { name }: NodeContext): StepFailure {
+  const names = missing.map((secret) => `'${secret}'`).join(', ');
+  const variables = missing.map((secret) => `ANNEAL_SECRET_${secret}`).join(', ');
+  const advice = `set ${variables} (or the same with _FILE, a path) for its step worker`;
+  const reason = `node ${name} has no secret ${names}, which the step asks for: ${advice}`;
+  return { failureClass: 'data', reason, exitCode: null };
+}
+
+interface Watch {
+  readonly ticket: AttemptTicket;
+  readonly file: string;
+  readonly logs: LogShipper;
+  readonly refused: (error: unknown) => void;
+}
+
 /** Begins to send what the step says of itself; a report that fails is made good by the next. */
 function watchStatus(
   { node, state }: Attempt,
-  told: {
-    readonly ticket: AttemptTicket;
-    readonly file: string;
-    readonly logs: LogShipper;
-    readonly refused: (error: unknown) => void;
-  },
-): StatusWatcher {
-  const { ticket, file, logs, refused } = told;
-  const http = createHttp({ baseUrl: node.api, token: ticket.token, retries: 1 });
-  const sent = ({ fraction }: ReportProgress): void => {
-    state.fraction = fraction ?? undefined;
-  };
-  const watcher = new StatusWatcher({
+  {
     http,
     logs,
     file,
-    owner: node.user?.uid,
-    reports: { sent, refused },
-  });
+    refused,
+    liveness,
+  }: Watch & { readonly http: Http; readonly liveness: Liveness },
+): StatusWatcher {
+  const written = (): void => {
+    liveness.heard('status');
+  };
+  const sent = ({ fraction }: ReportProgress): void => {
+    state.fraction = fraction ?? undefined;
+  };
+  const reports = { written, sent, refused };
+  const watcher = new StatusWatcher({ http, logs, file, owner: node.user?.uid, reports });
   watcher.start();
   return watcher;
 }

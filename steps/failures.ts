@@ -3,7 +3,7 @@ import type { FailureClass } from '../schemas/plan';
 import type { ProcessEnd } from './process';
 
 /** Why we asked the process to end, if we did. */
-export type StopCause = 'timeout' | 'cancelled' | 'preempted' | 'superseded';
+export type StopCause = 'timeout' | 'stalled' | 'cancelled' | 'preempted' | 'superseded';
 export interface StepFailure {
   readonly failureClass: FailureClass;
   readonly reason: string;
@@ -35,6 +35,8 @@ export function classifyEnd(
     readonly oomKills: number;
     /** Of the step's folder; see isDiskFull. */
     readonly isDiskFull?: boolean;
+    /** What was missing for how long, if that is the cause. */
+    readonly silence?: string | undefined;
     /** What it had to end within, after SIGTERM. */
     readonly graceSeconds?: number;
   },
@@ -52,6 +54,14 @@ export function classifyEnd(
   }
   if (context.cause === 'timeout') {
     return { failureClass: 'timeout', reason: `it ran longer than its timeout${late}`, exitCode };
+  }
+  if (context.cause === 'stalled') {
+    // not `heartbeat`, which is a lost worker's: the step itself is at fault and pays for it
+    return {
+      failureClass: 'timeout',
+      reason: `${context.silence ?? 'it stalled'}${late}`,
+      exitCode,
+    };
   }
   if (context.cause === 'superseded') {
     return { failureClass: 'node-lost', reason: 'a newer attempt has begun', exitCode };

@@ -2,6 +2,7 @@ import { isAppError } from '../errors/app-error';
 import type { LogLine } from '../schemas/pipeline-runs';
 import type { Http } from '../sdk/http';
 import { LogLimit } from './log-limit';
+import type { Masks } from './secrets';
 import type { UnnumberedLine } from './log-limit';
 
 /** Soon enough for a person who follows, rare enough for the api. */
@@ -21,19 +22,24 @@ export class LogShipper {
   private refused: unknown;
   private readonly onRefused: (error: unknown) => void;
 
+  /** Takes secrets out of what is shown. */
+  readonly masks: Masks;
+
   /** `onRefused` hears once that the api takes no more; what waits then is given up. */
-  constructor(http: Http, onRefused: (error: unknown) => void) {
+  constructor(http: Http, masks: Masks, onRefused: (error: unknown) => void) {
     this.http = http;
+    this.masks = masks;
     this.onRefused = onRefused;
   }
 
-  /** Adds a line; longer ones are cut into several. */
-  add(stream: LogLine['stream'], text: string): void {
+  /** Adds a line without secrets; longer ones are cut into several. */
+  add(stream: LogLine['stream'], line: string): void {
+    const text = this.masks.mask(line);
     const at = new Date().toISOString();
     for (let from = 0; from === 0 || from < text.length; from += LINE_CHARS_MAX) {
-      const line = { at, stream, text: text.slice(from, from + LINE_CHARS_MAX) };
+      const part = { at, stream, text: text.slice(from, from + LINE_CHARS_MAX) };
       // ours are few, and they say why the step ended
-      const kept = stream === 'anneal' ? line : this.limit.keep(line);
+      const kept = stream === 'anneal' ? part : this.limit.keep(part);
       if (kept !== undefined) this.push(kept);
     }
     if (this.waiting.length >= BATCH_LINES) void this.flush();

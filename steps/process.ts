@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { LogLine } from '../schemas/pipeline-runs';
 import { guardGroup, killMarked } from './guard';
 import { readLines } from './lines';
+import type { Masks } from './secrets';
 import type { StepUser } from './step-user';
 
 /** How a step's process ended. */
@@ -35,6 +36,8 @@ export interface ProcessOptions {
   /** A variable `NAME=value` of `env` that no other attempt has: what the step leaves has it, too. */
   readonly mark?: string;
   readonly onLine: (stream: LogLine['stream'], text: string) => void;
+  /** As for readLines. */
+  readonly masks?: Masks;
 }
 type Child = ChildProcessByStdio<null, Readable, Readable>;
 
@@ -61,7 +64,7 @@ export function startProcess(options: ProcessOptions): StepProcess {
       // the group is gone already
     }
   };
-  const output = readOutput(child, options.onLine);
+  const output = readOutput(child, options);
   const exited = new Promise<Pick<ProcessEnd, 'code' | 'signal' | 'startError'>>((resolve) => {
     child.once('error', (error) => {
       resolve({ code: null, signal: null, startError: error.message });
@@ -118,11 +121,15 @@ function neverStarted(startError: string): StepProcess {
   return { ended: Promise.resolve(end), kill: () => undefined, terminate: () => undefined };
 }
 
-function readOutput(child: Child, onLine: ProcessOptions['onLine']): { finish(): Promise<void> } {
+function readOutput(child: Child, { onLine, masks }: ProcessOptions): { finish(): Promise<void> } {
   const reading = (['stdout', 'stderr'] as const).map(
     (stream) =>
-      readLines(child[stream], (text) => {
-        onLine(stream, text);
+      readLines(child[stream], {
+        onLine: (text) => {
+          onLine(stream, text);
+        },
+        mask: masks?.mask,
+        maskChars: masks?.charsMax,
       }).catch(() => undefined), // closed by us, below
   );
   return {

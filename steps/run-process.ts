@@ -12,9 +12,11 @@ import type { Workplace } from './contract';
 import { PROBLEM_FILE, classifyEnd, isDiskFull, oomKills, wasKilled } from './failures';
 import type { StepFailure, StopCause } from './failures';
 import type { LogShipper } from './logs';
+import type { Liveness } from './liveness';
 import { commitOutputs } from './outputs';
 import { startProcess } from './process';
 import type { ProcessEnd, StepProcess } from './process';
+import type { StatusWatcher } from './status';
 import { giveFolder } from './step-user';
 
 /** An attempt whose workplace is ready. */
@@ -24,6 +26,9 @@ export interface Running {
   readonly ticket: AttemptTicket;
   readonly http: Http;
   readonly logs: LogShipper;
+  readonly status: StatusWatcher;
+  readonly liveness: Liveness;
+  readonly secrets: Readonly<Record<string, string>>;
   readonly place: Workplace;
   readonly signals: StepSignals;
   readonly state: AttemptState;
@@ -44,29 +49,28 @@ const PROBLEM_BYTES_MAX = 64 * 1024;
 
 /** Runs the step's process to its end and commits or reports what came of it. */
 export async function runProcess(running: Running): Promise<StepOutcome> {
-  const { node, input, ticket, logs, place, state } = running;
+  const { node, input, logs, place, state, liveness } = running;
   const argv = commandOf(running);
   await writeStepFile(running);
   if (node.user !== undefined) await giveFolder(place.root, node.user);
   const oomBefore = oomKills();
   let lastWords = '';
-  const child = startProcess({
-    argv,
-    cwd: place.cwd,
-    env: stepEnvironment(input, ticket, { api: node.api, place, hasUser: node.user !== undefined }),
-    user: node.user,
-    mark: `ANNEAL_OUTPUT_DIR=${place.outputDir}`,
-    onLine: (stream, text) => {
-      logs.add(stream, text);
-      if (stream === 'stderr' && text.trim() !== '') lastWords = text.slice(0, LAST_WORDS_CHARS);
-    },
+  const child = startStep(running, argv, (words) => {
+    lastWords = words;
   });
   const stop = stopper(running, child);
   const watcher = watchCheckpoints(running, stop);
   watcher.start();
+  let silence: string | undefined;
+  liveness.start((what) => {
+    silence = what;
+    stop('stalled');
+  });
   const end = await child.ended;
+  liveness.stop();
   stop.release();
   logs.endOutput();
+  await running.status.finish();
   const { cause } = state;
   if (cause === 'cancelled' || cause === 'superseded') await watcher.stop();
   else await watcher.finish(wasKilled(end));
@@ -81,6 +85,7 @@ export async function runProcess(running: Running): Promise<StepOutcome> {
     command: argv[0] ?? '',
     oomKills: oomBefore,
     lastWords,
+    silence,
   });
   if (failure === undefined) return commit(running);
   const problem = await readProblem(running);
@@ -93,10 +98,36 @@ export async function runProcess(running: Running): Promise<StepOutcome> {
   return fail(running, saysMore ? { ...failure, reason: `${failure.reason}: ${words}` } : failure);
 }
 
+function startStep(
+  { node, input, ticket, logs, place, liveness, secrets }: Running,
+  argv: readonly string[],
+  onLastWords: (words: string) => void,
+): StepProcess {
+  const hasUser = node.user !== undefined;
+  return startProcess({
+    argv,
+    cwd: place.cwd,
+    env: stepEnvironment(input, ticket, { api: node.api, place, hasUser, secrets }),
+    user: node.user,
+    mark: `ANNEAL_OUTPUT_DIR=${place.outputDir}`,
+    masks: logs.masks,
+    onLine: (stream, text) => {
+      logs.add(stream, text);
+      liveness.heard('logs');
+      if (stream === 'stderr' && text.trim() !== '') onLastWords(text.slice(0, LAST_WORDS_CHARS));
+    },
+  });
+}
+
 function failureOf(
   { node, input, place, ticket, state: { cause } }: Running,
   end: ProcessEnd,
-  seen: { readonly command: string; readonly oomKills: number; readonly lastWords: string },
+  seen: {
+    readonly command: string;
+    readonly oomKills: number;
+    readonly lastWords: string;
+    readonly silence: string | undefined;
+  },
 ): StepFailure | undefined {
   const makesFiles = Object.values(ticket.spec.outputs ?? {}).some((output) => 'kind' in output);
   const isWell = end.code === 0;
@@ -208,7 +239,12 @@ async function commit(running: Running): Promise<StepOutcome> {
   }
 }
 
-async function fail({ http, logs }: Running, failure: StepFailure): Promise<StepOutcome> {
+/** Reports why an attempt failed, without secrets. */
+export async function fail(
+  { http, logs }: Pick<Running, 'http' | 'logs'>,
+  found: StepFailure,
+): Promise<StepOutcome> {
+  const failure = { ...found, reason: logs.masks.mask(found.reason) };
   logs.add('anneal', `failed (${failure.failureClass}): ${failure.reason}`);
   await logs.finish();
   await http.post('/api/v1/attempts/self/fail', failure).catch(() => undefined); // the workflow knows

@@ -16,6 +16,13 @@ const MESSAGE_CHARS_MAX = 500;
 /** Complaints about one attempt's file: a step may write a new mistake every second. */
 const NOTES_MAX = 5;
 
+const NOTHING_SAID: ReportProgress = {
+  fraction: null,
+  etaSeconds: null,
+  message: null,
+  metrics: {},
+};
+
 const share = 'must be a number from 0 to 1';
 const seconds = 'must be a number of seconds, 0 or more';
 const names = `must map at most ${METRICS_OF_PROGRESS_MAX} names of up to 250 characters to finite numbers`;
@@ -33,6 +40,8 @@ const StatusFile = z.object({
 
 /** What becomes of what the step said. */
 export interface StatusReports {
+  /** The step has written its file. */
+  written(): void;
   sent(report: ReportProgress): void;
   refused(error: unknown): void;
 }
@@ -47,6 +56,7 @@ export class StatusWatcher {
   private readonly contract: ContractFile;
   private readonly reports: StatusReports;
   private readonly noted = new Set<string>();
+  private stalledSince: string | undefined;
   private timer: NodeJS.Timeout | undefined;
   private looking: Promise<void> | undefined;
   private stamp = ''; // of the file that was read last
@@ -84,10 +94,14 @@ export class StatusWatcher {
     await this.look({ isLast: true });
   }
 
+  /** Says since when (ISO) nothing was heard of the step, or that it is no longer so. */
+  stalled(since: string | undefined): void {
+    this.stalledSince = since;
+  }
+
   private async look(told: { readonly isLast: boolean }): Promise<void> {
-    const info = await stat(this.contract.file).catch(() => undefined);
-    if (info === undefined) return; // most steps write none
-    const stamp = [info.ino, info.size, info.mtimeMs].join('/');
+    const info = await stat(this.contract.file).catch(() => undefined); // most steps write none
+    const stamp = info === undefined ? '' : [info.ino, info.size, info.mtimeMs].join('/');
     if (stamp !== this.stamp) await this.read(stamp, told);
     await this.send();
   }
@@ -100,6 +114,7 @@ export class StatusWatcher {
       return;
     }
     this.stamp = stamp;
+    this.reports.written();
     if ('value' in found) this.take(found.value);
     else this.note('', found.problem);
   }
@@ -121,9 +136,13 @@ export class StatusWatcher {
     this.newest = {
       fraction: progress ?? null,
       etaSeconds: eta ?? null,
-      message: message == null ? null : toStorable(message.slice(0, MESSAGE_CHARS_MAX)),
+      message: message == null ? null : this.toMessage(message),
       metrics: metrics ?? {},
     };
+  }
+
+  private toMessage(text: string): string {
+    return toStorable(this.logs.masks.mask(text).slice(0, MESSAGE_CHARS_MAX));
   }
 
   private note(about: string, text: string): void {
@@ -133,9 +152,12 @@ export class StatusWatcher {
   }
 
   private async send(): Promise<void> {
-    const report = this.newest;
+    const stalled = this.stalledSince === undefined ? {} : { stalledSince: this.stalledSince };
+    const isSilent =
+      this.newest === undefined && this.stalledSince === undefined && this.sent === '';
+    const report = { ...(this.newest ?? NOTHING_SAID), ...stalled };
     const text = JSON.stringify(report);
-    if (report === undefined || text === this.sent) return;
+    if (isSilent || text === this.sent) return;
     try {
       await this.http.post('/api/v1/attempts/self/progress', report);
       this.sent = text;

@@ -26,6 +26,11 @@ WHERE project_id = $1 AND run_id = $2 AND step_key = $3 AND attempt = $4`;
 const SET_PROGRESS = `
 UPDATE attempts SET progress = $5
 WHERE project_id = $1 AND run_id = $2 AND step_key = $3 AND attempt = $4`;
+// changes with every point that is newer than the others of its series
+const METRICS_STAMP = `
+SELECT concat_ws('/', count(*), sum(m.step), sum(m.timestamp_ms), sum(m.value)) AS stamp
+FROM runs r JOIN run_metrics_latest m ON m.run_id = r.id
+WHERE r.project_id = $1 AND r.pipeline_run_id = $2 AND r.step_key = $3`;
 const LIST = `
 SELECT step_key, attempt, node, status, failure_class, reason, exit_code, resumed_from, progress,
   started_at, ended_at
@@ -87,6 +92,13 @@ export async function endAttempt(
   const { projectId, runId, stepKey, attempt, status } = end;
   const details = [end.failureClass ?? null, end.reason ?? null, end.exitCode ?? null];
   await sql.query(END, [projectId, runId, stepKey, attempt, status, ...details]);
+}
+
+/** A text that changes when the tracked runs of a step get newer metrics. */
+export async function findMetricsStamp(sql: Sql, key: StepKey): Promise<string> {
+  const values = [key.projectId, key.runId, key.stepKey];
+  const [row] = await sql.query<{ readonly stamp: string }>(METRICS_STAMP, values);
+  return row?.stamp ?? '';
 }
 
 /** All attempts of a run, in order of their beginning. */

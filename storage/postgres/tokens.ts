@@ -38,6 +38,11 @@ const REVOKE_OF_STEP = `
 UPDATE tokens SET revoked_at = now()
 WHERE project_id = $1 AND pipeline_run_id = $2 AND step_key = $3 AND revoked_at IS NULL`;
 
+const EXPIRE_OF_STEPS = `
+UPDATE tokens SET expires_at = least(expires_at, now() + make_interval(secs => $4))
+WHERE project_id = $1 AND pipeline_run_id = $2 AND ($3::text[] IS NULL OR step_key = ANY($3))
+  AND revoked_at IS NULL`;
+
 /** Stores a token; returns its id. */
 export async function insertToken(sql: Sql, token: InsertToken): Promise<string> {
   const id = randomUUID();
@@ -77,6 +82,19 @@ export async function revokeStepTokens(
   step: { readonly projectId: string; readonly runId: string; readonly stepKey: string },
 ): Promise<void> {
   await sql.query(REVOKE_OF_STEP, [step.projectId, step.runId, step.stepKey]);
+}
+
+/** Lets the tokens of steps, or of a whole run, be valid for so many seconds more at most. */
+export async function expireStepTokens(
+  sql: Sql,
+  of: {
+    readonly projectId: string;
+    readonly runId: string;
+    readonly stepKeys: readonly string[] | null; // all
+    readonly seconds: number;
+  },
+): Promise<void> {
+  await sql.query(EXPIRE_OF_STEPS, [of.projectId, of.runId, of.stepKeys, of.seconds]);
 }
 
 interface TokenRow {

@@ -1,4 +1,7 @@
 import { createHash } from 'node:crypto';
+import { succeeded } from '../../pipelines/commits';
+import { finishPipelineRun } from '../../pipelines/pipeline-runs';
+import { recordTransitions } from '../../pipelines/transitions';
 import type { Manifest } from '../../schemas/artifacts';
 import type { AttemptTicket } from '../../schemas/attempts';
 import type { StepSpec } from '../../schemas/plan';
@@ -219,5 +222,44 @@ describe('log lines', () => {
     await slow.post(`${SELF}/logs`, { lines: [line(0, 'slow')] }); // written earlier, sent later
     const rest = await lab.user.get<Page>(`${path}?after=${next}`);
     expect(rest.lines.map(({ text }) => text)).toEqual(['slow']);
+  });
+});
+
+describe('the token of an attempt whose step has ended', () => {
+  async function secondsLeft(runId: string): Promise<number[]> {
+    const rows = await lab.db.postgres.query<{ left: number }>(
+      `SELECT extract(epoch FROM expires_at - now())::float8 AS left
+       FROM tokens WHERE pipeline_run_id = $1 AND revoked_at IS NULL`,
+      [runId],
+    );
+    return rows.map(({ left }) => left);
+  }
+
+  it('is valid for a minute after the commit: for its repetition and the last lines', async () => {
+    const runId = await newRun(value);
+    const { self } = await begin(runId);
+    expect((await secondsLeft(runId))[0]).toBeGreaterThan(3_600);
+    await commit(self, 1);
+    expect((await secondsLeft(runId))[0]).toBeLessThanOrEqual(60);
+    await self.post(`${SELF}/logs`, { lines: [line(0, 'last')] });
+    expect(await commit(self, 2)).toEqual({ outputs: { n: { value: 1 } } });
+  });
+
+  it.each(['failed', 'cancelled'] as const)('is taken no more once it has %s', async (status) => {
+    const runId = await newRun();
+    const { self } = await begin(runId);
+    const attempt = { projectId: 'default', runId, stepKey: 'train', attempt: 1 };
+    const transitions = [{ ...succeeded(attempt), state: status, status }];
+    await recordTransitions(lab.parts, { projectId: 'default', runId, transitions });
+    await expect(self.post(`${SELF}/logs`, { lines: [] })).rejects.toMatchObject({
+      code: 'UNAUTHENTICATED',
+    });
+  });
+
+  it('is valid for a minute at most once its run is over, however that came', async () => {
+    const runId = await newRun();
+    await begin(runId);
+    await finishPipelineRun(lab.parts, { projectId: 'default', runId, status: 'cancelled' });
+    expect((await secondsLeft(runId))[0]).toBeLessThanOrEqual(60);
   });
 });

@@ -166,6 +166,12 @@ export function shell(script: string, extra: Partial<StepSpec> = {}): Plan {
   return plan([step('train', { argv: ['sh', '-c', script], ...extra })]);
 }
 
+/** Adds to the stored spec of `train` what a worker takes care of. */
+export async function extendStep(lab: StepLab, runId: string, extra: object): Promise<void> {
+  const values = [runId, JSON.stringify(extra)];
+  await lab.db.postgres.query('UPDATE steps SET spec = spec || $2 WHERE run_id = $1', values);
+}
+
 /** Carries out an attempt of `train`, the first unless told. */
 export function runStep(
   lab: StepLab,

@@ -4,7 +4,7 @@ import { readLines } from '../../steps/lines';
 async function linesOf(...chunks: (string | Buffer)[]): Promise<string[]> {
   const lines: string[] = [];
   const bytes = chunks.map((chunk) => Buffer.from(chunk as string));
-  await readLines(Readable.from(bytes), (text) => lines.push(text));
+  await readLines(Readable.from(bytes), { onLine: (text) => lines.push(text) });
   return lines;
 }
 

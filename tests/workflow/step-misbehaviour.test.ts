@@ -44,7 +44,7 @@ async function runInChild(
   });
   const child = JSON.stringify({ node: { ...lab.node, folder }, inputs });
   const [file, ...args] = [...within, process.execPath, program, child];
-  const { stdout } = await promisify(execFile)(file ?? '', args, { maxBuffer: 64 * 1024 * 1024 });
+  const { stdout } = await promisify(execFile)(file, args, { maxBuffer: 64 * 1024 * 1024 });
   return JSON.parse(stdout) as StepChildReport;
 }
 

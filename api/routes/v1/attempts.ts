@@ -22,7 +22,7 @@ import {
   FindOlderCheckpoint,
   ReportProgress,
 } from '../../../schemas/attempts';
-import { listAttempts } from '../../../storage/postgres/attempts';
+import { findMetricsStamp, listAttempts } from '../../../storage/postgres/attempts';
 import type { AttemptKey } from '../../../storage/postgres/attempts';
 import { principalOf } from '../../app';
 
@@ -58,6 +58,9 @@ export function registerAttempts(app: FastifyInstance, deps: AttemptDeps & Commi
     await reportProgress(deps, { attempt: attemptOf(request), report });
     return {};
   });
+  app.get('/api/v1/attempts/self/metrics-stamp', self, async (request) => ({
+    stamp: await findMetricsStamp(deps.postgres, attemptOf(request)),
+  }));
   app.post('/api/v1/attempts/self/checkpoints', self, (request) => {
     const body = CommitCheckpoint.parse(request.body);
     return commitCheckpoint(deps, { attempt: attemptOf(request), ...body });
