@@ -343,6 +343,7 @@ CREATE TABLE tokens (
   CONSTRAINT tokens_pkey PRIMARY KEY (id),
   CONSTRAINT tokens_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id)
 );
+CREATE INDEX tokens_of_steps ON public.tokens USING btree (pipeline_run_id, step_key) WHERE (revoked_at IS NULL);
 
 CREATE TABLE transitions (
   project_id text NOT NULL,
