@@ -9,7 +9,6 @@ import { selectLatestMetrics } from '../storage/postgres/metrics';
 import { closeRunsOfSteps, selectRun } from '../storage/postgres/runs';
 import { commitOutputs } from '../storage/postgres/step-outputs';
 import { findStep, findTrackedRun } from '../storage/postgres/steps';
-import { expireStepTokens } from '../storage/postgres/tokens';
 import { recordTransitions } from '../storage/postgres/transitions';
 import type { RecordedTransition } from '../storage/postgres/transitions';
 import { assertNewestAttempt } from '../tracker/adoption';
@@ -17,7 +16,7 @@ import { artifactRootOf } from '../tracker/artifact-files';
 import { commitArtifact, linkArtifact } from '../tracker/artifacts';
 import type { ArtifactDeps } from '../tracker/artifacts';
 import type { Metrics } from '../tracker/metrics';
-import { LAST_WORDS_SECONDS } from './step-tokens';
+import { endStepTokens } from './step-tokens';
 
 export interface CommitDeps extends ArtifactDeps {
   readonly metrics: Metrics;
@@ -49,8 +48,7 @@ export async function commitAttempt(
   const committed = await deps.postgres.transaction(async (sql) => {
     await recordTransitions(sql, { ...attempt, transitions: [succeeded(attempt)] });
     await assertNewestAttempt(sql, { ...attempt, pipelineRunId: attempt.runId });
-    const late = { stepKeys: [attempt.stepKey], seconds: LAST_WORDS_SECONDS };
-    await expireStepTokens(sql, { ...attempt, ...late });
+    await endStepTokens(sql, { ...attempt, stepKeys: [attempt.stepKey] });
     const first = await commitOutputs(sql, { ...attempt, outputs });
     await endAttempt(sql, { ...attempt, status: 'succeeded', exitCode: 0 });
     const { projectId, runId: pipelineRunId } = attempt;

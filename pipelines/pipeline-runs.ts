@@ -11,11 +11,10 @@ import { findPlan, insertPlan } from '../storage/postgres/plans';
 import { closeRunsOfPipelineRun } from '../storage/postgres/runs';
 import { findOutputs, measureOutputs } from '../storage/postgres/step-outputs';
 import { endOpenSteps, insertSteps } from '../storage/postgres/steps';
-import { expireStepTokens } from '../storage/postgres/tokens';
 import type { BegunRun, ControlRun, RunPipelineInput } from '../workflows/contract';
 import { preparePlan, type PreparedPlan } from './plans';
 import { askForResults, toSteps, withoutItems } from './segments';
-import { LAST_WORDS_SECONDS } from './step-tokens';
+import { endStepTokens } from './step-tokens';
 
 export interface PipelineRunDeps {
   readonly postgres: Postgres;
@@ -199,7 +198,7 @@ export async function finishPipelineRun(
     await stored.finishPipelineRun(sql, { projectId, id: runId, status, reason });
     await endOpenSteps(sql, { projectId, runId, reason: why });
     await loseOpenAttempts(sql, { projectId, runId, reason: why });
-    await expireStepTokens(sql, { projectId, runId, stepKeys: null, seconds: LAST_WORDS_SECONDS });
+    await endStepTokens(sql, { projectId, runId, stepKeys: null });
     const closed = { projectId, pipelineRunId: runId, status: TRACKED_STATUS[status] };
     await closeRunsOfPipelineRun(sql, { ...closed, atMs: Date.now() });
   });
