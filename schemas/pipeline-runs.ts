@@ -134,6 +134,27 @@ export const Step = z.object({
 });
 export type Step = z.infer<typeof Step>;
 
+/** What an attempt ran in; 256 KiB of JSON at most. */
+export const AttemptEnvironment = z.strictObject({
+  command: z.string().max(8_000),
+  codeDigest: z.string().nullable(),
+  seed: z.number().int(),
+  os: z.string().max(500),
+  cpu: z.string().max(500),
+  memoryBytes: z.number(),
+  node: z.string().max(100), // the version of Node.js
+  python: z
+    .strictObject({
+      version: z.string().max(500),
+      digest: z.string(), // SHA-256 of all packages
+      packages: z.array(z.string().max(100)).max(2_000),
+    })
+    .optional(),
+  gpus: z.array(z.string().max(500)).max(64).optional(),
+  variables: z.record(z.string().max(200), z.string().max(500)),
+});
+export type AttemptEnvironment = z.infer<typeof AttemptEnvironment>;
+
 export const Attempt = z.object({
   stepKey: z.string(),
   attempt: z.number().int(),
@@ -144,6 +165,7 @@ export const Attempt = z.object({
   exitCode: z.number().int().nullable(),
   resumedFrom: z.string().nullable(),
   progress: Progress.nullable(),
+  environment: AttemptEnvironment.nullable(),
   startedAt: z.iso.datetime(),
   endedAt: z.iso.datetime().nullable(),
 });

@@ -9,6 +9,7 @@ import { CheckpointWatcher } from './checkpoints';
 import { readContractFile } from './contract-file';
 import { fillInput, stepEnvironment } from './contract';
 import type { Workplace } from './contract';
+import { reportEnvironment } from './environment';
 import { PROBLEM_FILE, classifyEnd, isDiskFull, oomKills, wasKilled } from './failures';
 import type { StepFailure, StopCause } from './failures';
 import type { LogShipper } from './logs';
@@ -58,6 +59,7 @@ export async function runProcess(running: Running): Promise<StepOutcome> {
   const child = startStep(running, argv, (words) => {
     lastWords = words;
   });
+  const described = reportEnvironment(running, argv);
   const stop = stopper(running, child);
   const watcher = watchCheckpoints(running, stop);
   watcher.start();
@@ -71,6 +73,7 @@ export async function runProcess(running: Running): Promise<StepOutcome> {
   stop.release();
   logs.endOutput();
   await running.status.finish();
+  await described;
   const { cause } = state;
   if (cause === 'cancelled' || cause === 'superseded') await watcher.stop();
   else await watcher.finish(wasKilled(end));

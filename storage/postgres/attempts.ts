@@ -1,4 +1,4 @@
-import type { Attempt, Progress } from '../../schemas/pipeline-runs';
+import type { Attempt, AttemptEnvironment, Progress } from '../../schemas/pipeline-runs';
 import type { Sql } from './client';
 import type { StepKey } from './steps';
 
@@ -31,8 +31,11 @@ const METRICS_STAMP = `
 SELECT concat_ws('/', count(*), sum(m.step), sum(m.timestamp_ms), sum(m.value)) AS stamp
 FROM runs r JOIN run_metrics_latest m ON m.run_id = r.id
 WHERE r.project_id = $1 AND r.pipeline_run_id = $2 AND r.step_key = $3`;
+const SET_ENVIRONMENT = `
+UPDATE attempts SET environment = $5
+WHERE project_id = $1 AND run_id = $2 AND step_key = $3 AND attempt = $4`;
 const LIST = `
-SELECT step_key, attempt, node, status, failure_class, reason, exit_code, resumed_from, progress,
+SELECT step_key, attempt, node, status, failure_class, reason, exit_code, resumed_from, progress, environment,
   started_at, ended_at
 FROM attempts WHERE project_id = $1 AND run_id = $2
 ORDER BY started_at, step_key, attempt`;
@@ -79,6 +82,16 @@ export async function setProgress(
   await sql.query(SET_PROGRESS, values);
 }
 
+/** Keeps what an attempt runs in. */
+export async function setEnvironment(
+  sql: Sql,
+  attempt: AttemptKey & { readonly environment: AttemptEnvironment },
+): Promise<void> {
+  const { projectId, runId, stepKey, environment } = attempt;
+  const values = [projectId, runId, stepKey, attempt.attempt, JSON.stringify(environment)];
+  await sql.query(SET_ENVIRONMENT, values);
+}
+
 /** Ends a running attempt; nothing if it has ended. */
 export async function endAttempt(
   sql: Sql,
@@ -116,6 +129,7 @@ export async function listAttempts(
     readonly exit_code: number | null;
     readonly resumed_from: string | null;
     readonly progress: Progress | null;
+    readonly environment: AttemptEnvironment | null;
     readonly started_at: Date;
     readonly ended_at: Date | null;
   }
@@ -130,6 +144,7 @@ export async function listAttempts(
     exitCode: row.exit_code,
     resumedFrom: row.resumed_from,
     progress: row.progress,
+    environment: row.environment,
     startedAt: row.started_at.toISOString(),
     endedAt: row.ended_at?.toISOString() ?? null,
   }));

@@ -34,6 +34,7 @@ CREATE TABLE attempts (
   started_at timestamp with time zone NOT NULL DEFAULT now(),
   ended_at timestamp with time zone,
   progress jsonb,
+  environment jsonb,
   CONSTRAINT attempts_pkey PRIMARY KEY (run_id, step_key, attempt),
   CONSTRAINT attempts_run_id_step_key_fkey FOREIGN KEY (run_id, step_key) REFERENCES steps(run_id, key),
   CONSTRAINT attempts_status_check CHECK ((status = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'lost'::text])))

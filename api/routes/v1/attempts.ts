@@ -1,6 +1,6 @@
 import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
-import { AppError } from '../../../errors/app-error';
+import { AppError, requireArgument } from '../../../errors/app-error';
 import {
   beginAttempt,
   failAttempt,
@@ -22,7 +22,9 @@ import {
   FindOlderCheckpoint,
   ReportProgress,
 } from '../../../schemas/attempts';
-import { findMetricsStamp, listAttempts } from '../../../storage/postgres/attempts';
+import { AttemptEnvironment } from '../../../schemas/pipeline-runs';
+import { isStorable } from '../../../schemas/storable';
+import { findMetricsStamp, listAttempts, setEnvironment } from '../../../storage/postgres/attempts';
 import type { AttemptKey } from '../../../storage/postgres/attempts';
 import { principalOf } from '../../app';
 
@@ -56,6 +58,12 @@ export function registerAttempts(app: FastifyInstance, deps: AttemptDeps & Commi
   app.post('/api/v1/attempts/self/progress', self, async (request) => {
     const report = ReportProgress.parse(request.body);
     await reportProgress(deps, { attempt: attemptOf(request), report });
+    return {};
+  });
+  app.post('/api/v1/attempts/self/environment', self, async (request) => {
+    const environment = AttemptEnvironment.parse(request.body);
+    requireArgument(isStorable(environment), 'The environment holds a NUL or half a character.');
+    await setEnvironment(deps.postgres, { ...attemptOf(request), environment });
     return {};
   });
   app.get('/api/v1/attempts/self/metrics-stamp', self, async (request) => ({
