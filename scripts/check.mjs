@@ -1,31 +1,26 @@
 // Runs the static checks side by side on two cores and prints one line for each, failures in full.
 import { spawn } from 'node:child_process';
 
+const LINT_CACHE = ['--cache', '--cache-location', 'node_modules/.cache/eslint/'];
+/** The longest first: it decides when the last one ends. */
 const CHECKS = [
+  ['lint', ['eslint', '.', '--max-warnings', '0', ...LINT_CACHE]],
   ['types', ['tsc', '--noEmit', '-p', '.']],
-  [
-    'lint',
-    [
-      'eslint',
-      '.',
-      '--max-warnings',
-      '0',
-      '--cache',
-      '--cache-location',
-      'node_modules/.cache/eslint/',
-    ],
-  ],
   ['format', ['prettier', '--check', '.', '--log-level', 'warn', '--cache']],
   ['boundaries', ['depcruise', '--config', '.dependency-cruiser.cjs', '--output-type', 'err', '.']],
   ['dead code', ['knip', '--no-progress']],
   ['house rules', ['jest', '--selectProjects', 'unit', '--silent', 'tests/unit/tidy.test.ts']],
 ];
+/** With Node's own 16 MiB the linter spends a fifth of its time on collecting garbage. */
+const NODE_FLAGS = ['--max-semi-space-size=128'];
 const AT_ONCE = 2; // more than the cores makes each slower without ending earlier
 
 function run([name, [bin, ...args]]) {
   return new Promise((resolve) => {
     const started = Date.now();
-    const child = spawn('npx', ['--no-install', bin, ...args], {
+    // not by npx, which takes half a second of a core each time
+    const program = `node_modules/.bin/${bin}`;
+    const child = spawn(process.execPath, [...NODE_FLAGS, program, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
     let text = '';
