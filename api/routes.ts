@@ -20,6 +20,7 @@ import { registerModels } from './routes/v1/models';
 import { registerObjects } from './routes/v1/objects';
 import { registerPipelineRuns } from './routes/v1/pipeline-runs';
 import { registerRunEvents } from './routes/v1/run-events';
+import { registerSteps } from './routes/v1/steps';
 import { registerStatus, type PartCheck } from './routes/v1/status';
 
 const VERSION = '0.1.0';
@@ -45,6 +46,7 @@ export function registerRoutes(app: FastifyInstance, parts: Parts): void {
   registerObjects(app, parts);
   registerPipelineRuns(app, parts);
   registerRunEvents(app, parts);
+  registerSteps(app, parts);
   registerAttempts(app, { ...parts, createToken });
   registerStatus(app, { version: VERSION, parts: checksOf(parts) });
 

@@ -11,6 +11,7 @@ import type { Config } from '../config/config';
 import { temporalConnection } from '../config/temporal';
 import type { WorkflowEnd } from '../pipelines/janitor';
 import type { PipelineRunStarter } from '../pipelines/pipeline-runs';
+import type { WorkerWatch } from '../pipelines/pools';
 import {
   CHANGE_ALIAS_UPDATE,
   CONTROL_QUEUE,
@@ -18,6 +19,7 @@ import {
   MODEL_ALIASES,
   modelAliasesWorkflowId,
   pipelineRunWorkflowId,
+  poolQueue,
   RUN_PIPELINE,
   type ChangeAlias,
   type ChangedAlias,
@@ -30,7 +32,7 @@ import { CALL_TIMEOUT_MS, within } from './starter/calls';
 import { findEndedWorkflows, findWorkflow } from './starter/workflows';
 
 /** The only Temporal client of the api and of the control worker. */
-export interface Starter extends PipelineRunStarter {
+export interface Starter extends PipelineRunStarter, WorkerWatch {
   /** Changes an alias in the order of arrival at the model's entity workflow. */
   changeAlias(projectId: string, model: string, change: ChangeAlias): Promise<ChangedAlias>;
   /** How the workflows of these runs ended; open ones are left out. */
@@ -42,6 +44,8 @@ export interface Starter extends PipelineRunStarter {
 const CHANGE_ALIAS_TIMEOUT_MS = 30_000;
 /** A control waits for the control worker, too. */
 const CONTROL_TIMEOUT_MS = 15_000;
+/** Who reads goes on without the answer. */
+const LOOK_TIMEOUT_MS = 1_000;
 /** A workflow takes 10 updates at once and makes the eleventh back off for seconds. */
 const ALIAS_CHANGES_MAX = 8;
 /** 128 bits: no two runs ever share an id. */
@@ -62,6 +66,7 @@ export function openStarter(config: Config): Starter {
     startPipelineRun: (input) => startPipelineRun(client, input),
     cancelPipelineRun: (runId) => cancelPipelineRun(client, runId),
     controlPipelineRun: (runId, control) => controlPipelineRun(client, runId, control),
+    lastPoll: (pool) => lastPoll(client, pool),
     changeAlias: (projectId, model, change) =>
       changeAlias({ client, inFlight }, { projectId, model }, change),
     findEndedWorkflows: (runIds) => findEndedWorkflows(client, runIds),
@@ -132,6 +137,23 @@ async function controlPipelineRun(
       if (error instanceof WorkflowNotFoundError) return 'gone';
       throw error;
     }
+  });
+}
+
+/** Temporal remembers for five minutes who asked; a worker with nothing to do asks every minute. */
+async function lastPoll(client: Client, pool: string | undefined): Promise<number | undefined> {
+  const { namespace } = client.options;
+  const name = pool === undefined ? CONTROL_QUEUE : poolQueue(pool);
+  type Request = Parameters<typeof client.workflowService.describeTaskQueue>[0];
+  const kind = pool === undefined ? 1 : 2; // of temporal.api.enums.v1.TaskQueueType: workflow, activity
+  return within(client, LOOK_TIMEOUT_MS, async () => {
+    const { pollers } = await client.workflowService.describeTaskQueue({
+      namespace,
+      taskQueue: { name },
+      taskQueueType: kind as NonNullable<Request['taskQueueType']>,
+    });
+    const times = pollers.map(({ lastAccessTime }) => Number(lastAccessTime?.seconds ?? 0));
+    return times.length === 0 ? undefined : Math.max(...times) * 1000;
   });
 }
 

@@ -173,8 +173,8 @@ async function sayEnd(
   const { id, status, reason } = run;
   say(`Run ${id} ${status}${reason === null ? '' : `: ${reason}`}`);
   if (status !== 'failed') return;
-  const { steps } = await http.get<{ steps: readonly Step[] }>(`${pathOfRun(id)}/steps`);
-  const failed = steps.filter((step) => step.status === 'failed');
+  const path = `${pathOfRun(id)}/steps?status=failed`;
+  const { steps: failed } = await http.get<{ steps: readonly Step[] }>(path);
   for (const { key } of failed.slice(0, FAILED_STEPS_MAX)) {
     const tail = tails.get(key) ?? [];
     say(`Step ${key} failed${tail.length === 0 ? ' and printed nothing.' : '. Its last lines:'}`);

@@ -1,4 +1,5 @@
-import type { PipelineRun, Progress } from '../schemas/pipeline-runs';
+import type { PipelineRun, Progress, StepStatus } from '../schemas/pipeline-runs';
+import type { StepCounts } from '../schemas/run-graph';
 
 const MINUTE_SECONDS = 60;
 const HOUR_SECONDS = 3_600;
@@ -30,4 +31,24 @@ export function describeSeconds(seconds: number): string {
   if (seconds < HOUR_SECONDS) return `${Math.floor(seconds / MINUTE_SECONDS)} min`;
   if (seconds < 2 * DAY_SECONDS) return `${Math.floor(seconds / HOUR_SECONDS)} h`;
   return `${Math.floor(seconds / DAY_SECONDS)} d`;
+}
+
+/** In which order statuses are told of. */
+const STATUSES: readonly StepStatus[] = [
+  'failed',
+  'running',
+  'retrying',
+  'waiting',
+  'succeeded',
+  'skipped',
+  'cancelled',
+];
+
+/** `20 steps, 18 succeeded, 2 running`. */
+export function describeCounts({ total, byStatus }: StepCounts): string {
+  const counts = STATUSES.flatMap((status) => {
+    const count = byStatus[status] ?? 0;
+    return count === 0 ? [] : [`${count} ${status}`];
+  });
+  return [`${total} ${total === 1 ? 'step' : 'steps'}`, ...counts].join(', ');
 }

@@ -1,12 +1,13 @@
 import { Option, type Command } from 'commander';
 import { suggest } from '../dag/suggest';
 import { AppError } from '../errors/app-error';
-import { PipelineRunStatus, type PipelineRun, type Step } from '../schemas/pipeline-runs';
+import { PipelineRunStatus, type PipelineRun } from '../schemas/pipeline-runs';
 import { contextOf, pathOfRun, wholeNumber, type CliContext } from './context';
 import { followRun, printLogs } from './follow';
 import { printResult, say } from './output';
 import { registerControls } from './run-controls';
-import { describeProgress, describeRun } from './run-text';
+import { registerGraph } from './run-graph';
+import { readSteps, registerShow, registerWhy } from './run-show';
 import { registerStart } from './run-start';
 
 /** What the api gives in one page. */
@@ -18,6 +19,8 @@ export function registerRun(program: Command): void {
   registerStart(run);
   registerList(run);
   registerShow(run);
+  registerWhy(run);
+  registerGraph(run);
   registerLogs(run);
   registerControls(run);
   run
@@ -61,37 +64,6 @@ function registerList(run: Command): void {
     });
 }
 
-function registerShow(run: Command): void {
-  run
-    .command('show <id>')
-    .description('show a run and its steps')
-    .action(async (id: string, _options: unknown, command: Command) => {
-      const { http, format, hint } = contextOf(command);
-      const shown = await http.get<PipelineRun>(pathOfRun(id));
-      const { steps } = await http.get<{ steps: Step[] }>(`${pathOfRun(id)}/steps`);
-      if (format === 'table') say(describeRun(shown));
-      printResult(
-        format,
-        { ...shown, steps },
-        {
-          columns: ['step', 'status', 'progress', 'started', 'ended', 'reason'],
-          rows: steps.map((step) => [
-            step.key,
-            step.status,
-            step.status === 'running' ? describeProgress(step.progress) : '',
-            step.startedAt ?? '',
-            step.endedAt ?? '',
-            step.reason ?? '',
-          ]),
-        },
-      );
-      const failed = steps.find((step) => step.status === 'failed');
-      if (format === 'table' && failed !== undefined) {
-        say(`What it printed: ${hint(`run logs ${id} --step '${failed.key}'`)}`);
-      }
-    });
-}
-
 interface LogOptions {
   readonly step?: string;
   readonly follow: boolean;
@@ -120,7 +92,7 @@ async function requireStep(
   { http, hint }: CliContext,
   { id, step }: { readonly id: string; readonly step: string },
 ): Promise<void> {
-  const { steps } = await http.get<{ steps: Step[] }>(`${pathOfRun(id)}/steps`);
+  const steps = await readSteps(http, id);
   const keys = steps.map(({ key }) => key);
   if (keys.includes(step)) return;
   // a run that waits to begin has no steps yet

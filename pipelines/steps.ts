@@ -2,13 +2,12 @@ import { bestOf } from '../dag/builtins';
 import { isArtifactRef } from '../dag/scope';
 import { AppError, found, requireArgument } from '../errors/app-error';
 import type { ExecuteStepInput } from '../schemas/attempts';
-import type { Step } from '../schemas/pipeline-runs';
 import type { Outputs } from '../schemas/plan';
 import { completeSteps as insertCompleted } from '../storage/postgres/completed-steps';
 import type { CompletedStep } from '../storage/postgres/completed-steps';
 import * as stored from '../storage/postgres/steps';
 import { createBatches } from './batches';
-import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
+import type { PipelineRunDeps } from './pipeline-runs';
 import { renderStep } from './step-scope';
 
 /** What the built-in steps need besides the database; given by workers/control.ts. */
@@ -26,41 +25,6 @@ export interface BuiltinDeps extends PipelineRunDeps {
 interface Builtin extends stored.StepKey {
   readonly inputs: Readonly<Record<string, unknown>>;
   readonly with: Readonly<Record<string, unknown>>;
-}
-
-/** All steps of a run in the order of its graph, each waiting one with a reason, or NOT_FOUND. */
-export async function listSteps(
-  deps: PipelineRunDeps,
-  run: { readonly projectId: string; readonly runId: string },
-): Promise<Step[]> {
-  await getPipelineRun(deps, { projectId: run.projectId, id: run.runId });
-  const listed = await stored.listSteps(deps.postgres, run);
-  const open = new Set(listed.filter(({ step }) => !hasEnded(step)).map(({ name }) => name));
-  return listed.map((item) => ({
-    ...item.step,
-    reason: item.step.reason ?? whyWaiting(item, open) ?? whySilent(item.step),
-  }));
-}
-
-function hasEnded(step: Step): boolean {
-  return ['succeeded', 'failed', 'skipped', 'cancelled'].includes(step.status);
-}
-
-/** Why a step that the workflow has not taken up yet waits; null if it does not wait. */
-function whyWaiting(item: stored.ListedStep, open: ReadonlySet<string>): string | null {
-  if (item.step.status !== 'waiting') return null;
-  const needs = item.needs.filter((name) => open.has(name));
-  if (needs.length > 0) return `waiting for ${needs.join(', ')} to end`;
-  const worker = `waiting for a worker of pool ${item.pool}`;
-  if (item.parallel === undefined) return worker;
-  return `${worker}, or for one of the ${item.parallel} at once to end`;
-}
-
-/** Its worker lives and watches it, but nothing is heard of the step itself. */
-function whySilent({ status, progress }: Step): string | null {
-  const since = progress?.stalledSince;
-  if (status !== 'running' || since === undefined) return null;
-  return `alive but stalled since ${since}: no log line, metric or status`;
 }
 
 interface CompleteStep extends CompletedStep {

@@ -39,6 +39,7 @@ CREATE TABLE attempts (
   CONSTRAINT attempts_run_id_step_key_fkey FOREIGN KEY (run_id, step_key) REFERENCES steps(run_id, key),
   CONSTRAINT attempts_status_check CHECK ((status = ANY (ARRAY['running'::text, 'succeeded'::text, 'failed'::text, 'lost'::text])))
 );
+CREATE INDEX attempts_running ON public.attempts USING btree (run_id, step_key) WHERE (status = 'running'::text);
 
 CREATE TABLE audit (
   project_id text NOT NULL,
@@ -50,6 +51,7 @@ CREATE TABLE audit (
   at timestamp with time zone NOT NULL DEFAULT now(),
   CONSTRAINT audit_pkey PRIMARY KEY (id)
 );
+CREATE INDEX audit_by_subject ON public.audit USING btree (project_id, subject, id DESC);
 
 CREATE TABLE checkpoints (
   project_id text NOT NULL,
@@ -157,6 +159,7 @@ CREATE TABLE model_versions (
   CONSTRAINT model_versions_project_id_model_fkey FOREIGN KEY (project_id, model) REFERENCES registered_models(project_id, name),
   CONSTRAINT model_versions_project_id_model_idempotency_key_key UNIQUE (project_id, model, idempotency_key)
 );
+CREATE INDEX model_versions_by_artifact ON public.model_versions USING btree (project_id, artifact_id);
 
 CREATE TABLE objects (
   project_id text NOT NULL,
@@ -325,6 +328,7 @@ CREATE TABLE steps (
   CONSTRAINT steps_status_check CHECK ((status = ANY (ARRAY['waiting'::text, 'running'::text, 'retrying'::text, 'succeeded'::text, 'failed'::text, 'skipped'::text, 'cancelled'::text])))
 );
 CREATE INDEX steps_by_name ON public.steps USING btree (run_id, step);
+CREATE INDEX steps_by_outputs ON public.steps USING gin (outputs jsonb_path_ops);
 
 CREATE TABLE tokens (
   project_id text NOT NULL,

@@ -1,4 +1,4 @@
-import type { Progress, Step, StepCache, StepStatus } from '../../schemas/pipeline-runs';
+import type { StepStatus } from '../../schemas/pipeline-runs';
 import type { Outputs, StepSpec } from '../../schemas/plan';
 import type { Sql } from './client';
 
@@ -69,44 +69,6 @@ FROM ended LEFT JOIN LATERAL (
 ) a ON true
 ORDER BY index, length(key), key
 ON CONFLICT (run_id, step_key, attempt, state, reason) DO NOTHING`;
-const LIST = `
-SELECT key, status, reason, outputs, tracked_run_id, started_at, ended_at,
-  content_key, reused_run_id, reused_step_key, reuse_note,
-  spec->>'name' AS name, spec->'needs' AS needs, (spec->'parallel')::integer AS parallel,
-  spec->>'pool' AS pool,
-  (
-    SELECT a.progress FROM attempts a WHERE a.run_id = steps.run_id AND a.step_key = steps.key
-    ORDER BY a.attempt DESC LIMIT 1
-  ) AS progress
-FROM steps WHERE project_id = $1 AND run_id = $2
-ORDER BY index, length(key), key`;
-
-interface Row {
-  readonly key: string;
-  readonly status: StepStatus;
-  readonly reason: string | null;
-  readonly outputs: Outputs | null;
-  readonly tracked_run_id: string | null;
-  readonly started_at: Date | null;
-  readonly ended_at: Date | null;
-  readonly content_key: string | null;
-  readonly reused_run_id: string | null;
-  readonly reused_step_key: string | null;
-  readonly reuse_note: string | null;
-  readonly progress: Progress | null;
-  readonly name: string;
-  readonly needs: readonly string[];
-  readonly parallel: number | null;
-  readonly pool: string;
-}
-/** A step with what its plan says about its order. */
-export interface ListedStep {
-  readonly step: Step;
-  readonly name: string; // in the plan
-  readonly needs: readonly string[]; // names in the plan
-  readonly parallel: number | undefined;
-  readonly pool: string;
-}
 
 /** Stores the steps of a run as waiting; those that are there stay as they are. */
 export async function insertSteps(
@@ -125,7 +87,7 @@ export async function insertSteps(
 
 /** One step with its spec, or undefined. */
 export async function findStep(sql: Sql, key: StepKey): Promise<StoredStep | undefined> {
-  type Stored = Pick<Row, 'status' | 'outputs'> & {
+  type Stored = Pick<StoredStep, 'status' | 'outputs'> & {
     readonly spec: StepSpec & { readonly item?: Readonly<Record<string, unknown>> };
   };
   const [row] = await sql.query<Stored>(FIND, [key.projectId, key.runId, key.stepKey]);
@@ -170,38 +132,6 @@ export async function endOpenSteps(
   end: { readonly projectId: string; readonly runId: string; readonly reason: string },
 ): Promise<void> {
   await sql.query(END_OPEN, [end.projectId, end.runId, end.reason]);
-}
-
-/** All steps of a run, in the order of its graph. */
-export async function listSteps(
-  sql: Sql,
-  run: { readonly projectId: string; readonly runId: string },
-): Promise<ListedStep[]> {
-  const rows = await sql.query<Row>(LIST, [run.projectId, run.runId]);
-  return rows.map((row) => ({
-    step: {
-      key: row.key,
-      status: row.status,
-      reason: row.reason,
-      outputs: row.outputs,
-      trackedRunId: row.tracked_run_id,
-      progress: row.progress,
-      cache: toCache(row),
-      startedAt: row.started_at?.toISOString() ?? null,
-      endedAt: row.ended_at?.toISOString() ?? null,
-    },
-    name: row.name,
-    needs: row.needs,
-    parallel: row.parallel ?? undefined,
-    pool: row.pool,
-  }));
-}
-
-function toCache(row: Row): StepCache | null {
-  const { content_key: key, reuse_note: explanation, reused_run_id: runId } = row;
-  if (key === null || explanation === null) return null;
-  const from = runId === null ? null : { runId, stepKey: row.reused_step_key ?? row.key };
-  return { hit: from !== null, key, from, explanation };
 }
 
 const TRACKED_RUN = `

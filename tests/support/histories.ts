@@ -2,7 +2,7 @@ import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils';
 import { pipelineRunWorkflowId } from '../../workflows/contract';
-import { listSteps } from '../../pipelines/steps';
+import { listSteps } from '../../pipelines/step-reasons';
 import { plan, step } from './plans';
 import { until } from './step-lab';
 import { stepFailure, untilAborted, type WorkflowLab } from './workflow-lab';

@@ -4,7 +4,7 @@ import { openStarter, type Starter } from '../../api/starter';
 import { parseConfig } from '../../config/config';
 import { getPipelineRun } from '../../pipelines/pipeline-runs';
 import { sweepRuns, type WorkflowEnd } from '../../pipelines/janitor';
-import { listSteps } from '../../pipelines/steps';
+import { listSteps } from '../../pipelines/step-reasons';
 import { tryLock } from '../../storage/postgres/locks';
 import { listAttempts } from '../../storage/postgres/attempts';
 import { listTransitions } from '../../storage/postgres/transitions';

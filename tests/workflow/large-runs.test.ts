@@ -1,5 +1,5 @@
 import { getPipelineRun } from '../../pipelines/pipeline-runs';
-import { listSteps } from '../../pipelines/steps';
+import { listSteps } from '../../pipelines/step-reasons';
 import type { Plan } from '../../schemas/plan';
 import { pipelineRunWorkflowId, segmentWorkflowId } from '../../workflows/contract';
 import { plan, step } from '../support/plans';

@@ -2,6 +2,7 @@ import type { AddressInfo } from 'node:net';
 import type { FastifyInstance } from 'fastify';
 import { createApp } from '../../api/app';
 import { registerPipelineRuns } from '../../api/routes/v1/pipeline-runs';
+import { registerSteps } from '../../api/routes/v1/steps';
 import type { Permission } from '../../schemas/tokens';
 import type { PipelineRun, Step, Transition } from '../../schemas/pipeline-runs';
 import { pipelineRunWorkflowId } from '../../workflows/contract';
@@ -25,7 +26,9 @@ beforeAll(async () => {
         permissions: new Set(permissions),
       }),
     routes: (routes) => {
-      registerPipelineRuns(routes, { postgres: lab.database.postgres, starter: lab.starter });
+      const deps = { postgres: lab.database.postgres, starter: lab.starter };
+      registerPipelineRuns(routes, deps);
+      registerSteps(routes, deps);
     },
   });
   await app.listen({ host: '127.0.0.1', port: 0 });
@@ -47,6 +50,7 @@ function post(path: string, payload: unknown): Promise<HttpReply> {
   const headers = { 'content-type': 'application/json' };
   return callHttp(`${base}${path}`, { method: 'POST', headers, body: JSON.stringify(payload) });
 }
+type StepPage = { steps: Step[]; next: string | null };
 async function started(): Promise<PipelineRun> {
   const payload = { plan: plan([step('a'), step('b', { after: ['a'] })]) };
   const reply = await post('', payload);
@@ -65,6 +69,18 @@ describe('/api/v1/pipeline-runs', () => {
       ['a', 'succeeded'],
       ['b', 'succeeded'],
     ]);
+    expect(run).toMatchObject({ steps: { total: 2, byStatus: { succeeded: 2 } } });
+    const first = (await get(`/${id}/steps?limit=1`)).json<StepPage>();
+    expect([first.steps.map((s) => s.key), first.next]).toEqual([['a'], 'a']);
+    const second = (await get(`/${id}/steps?limit=1&after=a`)).json<StepPage>();
+    expect([second.steps.map((s) => s.key), second.next]).toEqual([['b'], null]);
+    expect((await get(`/${id}/steps?status=failed`)).json()).toEqual({ steps: [], next: null });
+    expect((await get(`/${id}/steps/b`)).json()).toEqual(steps[1]);
+    expect((await get(`/${id}/steps/c`)).status).toBe(404);
+    expect((await get(`/${id}/graph`)).json()).toMatchObject({
+      nodes: [{ key: 'a' }, { key: 'b', kind: 'step', status: 'succeeded' }],
+      edges: [{ from: 'a', to: 'b' }],
+    });
     type Seen = { transitions: Transition[] };
     const all = (await get(`/${id}/transitions`)).json<Seen>().transitions;
     expect(all).toHaveLength(6); // ready, started, succeeded of each
@@ -111,7 +127,7 @@ describe('/api/v1/pipeline-runs', () => {
   it('hides runs of other projects and asks for the right to start', async () => {
     const { id } = await started();
     projectId = 'other';
-    for (const path of ['', '/steps', '/transitions']) {
+    for (const path of ['', '/steps', '/steps/a', '/graph', '/transitions']) {
       expect((await get(`/${id}${path}`)).status).toBe(404);
     }
     const stop = await post(`/${id}/cancel`, {});

@@ -1,6 +1,6 @@
 import { decideStep } from '../../pipelines/decisions';
 import { resumePipelineRun } from '../../pipelines/resumes';
-import { listSteps } from '../../pipelines/steps';
+import { listSteps } from '../../pipelines/step-reasons';
 import { listTransitions } from '../../pipelines/transitions';
 import type { PipelineRun, ResumedStep, Step } from '../../schemas/pipeline-runs';
 import type { Plan } from '../../schemas/plan';

@@ -1,5 +1,5 @@
 import { controlPipelineRun, getPipelineRun } from '../../pipelines/pipeline-runs';
-import { listSteps } from '../../pipelines/steps';
+import { listSteps } from '../../pipelines/step-reasons';
 import { listAudit } from '../../storage/postgres/audit';
 import type { ControlRun } from '../../workflows/contract';
 import { plan, step } from '../support/plans';

@@ -1,5 +1,5 @@
 import { getPipelineRun } from '../../pipelines/pipeline-runs';
-import { listSteps } from '../../pipelines/steps';
+import { listSteps } from '../../pipelines/step-reasons';
 import { listTransitions } from '../../pipelines/transitions';
 import type { ExecuteStepInput } from '../../schemas/attempts';
 import type { Transition } from '../../schemas/pipeline-runs';

@@ -2,7 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import * as runs from '../../../pipelines/pipeline-runs';
 import { resumePipelineRun } from '../../../pipelines/resumes';
-import { listSteps } from '../../../pipelines/steps';
+import { readRunWithCounts } from '../../../pipelines/run-graphs';
 import { listTransitions } from '../../../pipelines/transitions';
 import {
   ControlPipelineRun,
@@ -68,12 +68,7 @@ function registerReads(app: FastifyInstance, deps: runs.PipelineRunDeps): void {
   });
   app.get('/api/v1/pipeline-runs/:id', read, (request) => {
     const { projectId } = principalOf(request);
-    return runs.getPipelineRun(deps, { projectId, id: ById.parse(request.params).id });
-  });
-  app.get('/api/v1/pipeline-runs/:id/steps', read, async (request) => {
-    const { projectId } = principalOf(request);
-    const { id: runId } = ById.parse(request.params);
-    return { steps: await listSteps(deps, { projectId, runId }) };
+    return readRunWithCounts(deps, { projectId, runId: ById.parse(request.params).id });
   });
   app.get('/api/v1/pipeline-runs/:id/transitions', read, async (request) => {
     const { projectId } = principalOf(request);

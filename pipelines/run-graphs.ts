@@ -1,0 +1,46 @@
+import { expandGraph } from '../dag/expand';
+import { placeSteps, showGraph, type PlacedGraph } from '../dag/placed-graph';
+import { found } from '../errors/app-error';
+import type { PipelineRun } from '../schemas/pipeline-runs';
+import type { RunGraph, StepCounts } from '../schemas/run-graph';
+import { findPlan } from '../storage/postgres/plans';
+import { countSteps, listBriefSteps } from '../storage/postgres/step-list';
+import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
+
+interface RunKey {
+  readonly projectId: string;
+  readonly runId: string;
+}
+
+/** The graph of a run with the state of every node: worked out again from plan, params and rows. */
+export async function placeRun(
+  deps: PipelineRunDeps,
+  projectId: string,
+  run: PipelineRun,
+): Promise<PlacedGraph> {
+  const [plan, steps] = await Promise.all([
+    findPlan(deps.postgres, { projectId, id: run.planId }),
+    listBriefSteps(deps.postgres, { projectId, runId: run.id }),
+  ]);
+  return placeSteps(expandGraph(found(plan, 'plan', run.planId), run.params), steps);
+}
+
+/** The graph of a run as it is shown, or NOT_FOUND. */
+export async function readRunGraph(
+  deps: PipelineRunDeps,
+  { projectId, runId, isFull }: RunKey & { readonly isFull: boolean },
+): Promise<RunGraph> {
+  const run = await getPipelineRun(deps, { projectId, id: runId });
+  return showGraph(await placeRun(deps, projectId, run), { isFull });
+}
+
+/** One run with the counts of its steps, or NOT_FOUND. */
+export async function readRunWithCounts(
+  deps: PipelineRunDeps,
+  { projectId, runId }: RunKey,
+): Promise<PipelineRun & { readonly steps: StepCounts }> {
+  const run = await getPipelineRun(deps, { projectId, id: runId });
+  const byStatus = await countSteps(deps.postgres, { projectId, runId });
+  const total = Object.values(byStatus).reduce((sum, count) => sum + count, 0);
+  return { ...run, steps: { total, byStatus } };
+}
