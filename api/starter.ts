@@ -142,16 +142,13 @@ async function controlPipelineRun(
 
 /** Temporal remembers for five minutes who asked; a worker with nothing to do asks every minute. */
 async function lastPoll(client: Client, pool: string | undefined): Promise<number | undefined> {
-  const { namespace } = client.options;
-  const name = pool === undefined ? CONTROL_QUEUE : poolQueue(pool);
-  type Request = Parameters<typeof client.workflowService.describeTaskQueue>[0];
-  const kind = pool === undefined ? 1 : 2; // of temporal.api.enums.v1.TaskQueueType: workflow, activity
+  const request: object = {
+    namespace: client.options.namespace,
+    taskQueue: { name: pool === undefined ? CONTROL_QUEUE : poolQueue(pool) },
+    taskQueueType: pool === undefined ? 1 : 2, // temporal.api.enums.v1: of workflows, of activities
+  };
   return within(client, LOOK_TIMEOUT_MS, async () => {
-    const { pollers } = await client.workflowService.describeTaskQueue({
-      namespace,
-      taskQueue: { name },
-      taskQueueType: kind as NonNullable<Request['taskQueueType']>,
-    });
+    const { pollers } = await client.workflowService.describeTaskQueue(request);
     const times = pollers.map(({ lastAccessTime }) => Number(lastAccessTime?.seconds ?? 0));
     return times.length === 0 ? undefined : Math.max(...times) * 1000;
   });

@@ -144,15 +144,20 @@ describe('cancelling', () => {
 
   it('says which pool a step waits for, and ends that wait', async () => {
     const started = await lab.start({ plan: plan([step('train', { pool: 'gpu' })]) });
+    const deps = { postgres: lab.database.postgres, starter: lab.starter };
     const isScheduled = async (): Promise<boolean> => {
       const id = pipelineRunWorkflowId(started.runId);
       const { raw } = await lab.env.client.workflow.getHandle(id).describe();
       return (raw.pendingActivities ?? []).some(({ activityId }) => activityId === 'train#1');
     };
     await until(isScheduled);
-    const [waiting] = await listSteps(lab.database, { projectId, runId: started.runId });
+    const [waiting] = await listSteps(deps, { projectId, runId: started.runId });
     expect(waiting?.status).toBe('waiting');
-    expect(waiting?.reason).toContain('waiting for a worker of pool gpu');
+    expect(waiting?.reason).toMatch(
+      /^waiting for a worker of pool gpu since \S+Z; no worker of this pool has been seen for at least 5 min$/,
+    );
+    expect(await lab.starter.lastPoll('cpu')).toBeDefined();
+    expect(await lab.starter.lastPoll(undefined)).toBeDefined();
     await started.cancel();
     expect((await started.result()).status).toBe('cancelled');
   });
