@@ -25,7 +25,7 @@ function readProcesses(): Map<number, Used> {
   return processes;
 }
 
-/** CPU seconds of a process and all below it since their start; other work does not change them. */
+/** CPU seconds of a process and all below it since their start; other work changes them far less than a time. */
 export function cpuSeconds(pid: number): number {
   const processes = readProcesses();
   const sum = (of: number): number => {

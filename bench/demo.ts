@@ -10,7 +10,7 @@ const { values } = parseArgs({ options: { times: { type: 'string', default: '3' 
 
 interface Told {
   readonly wallS: number;
-  /** Of all its processes: other work does not change it. */
+  /** Of all its processes: other work changes it far less than a time. */
   readonly cpuS: number;
 }
 

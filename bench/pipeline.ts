@@ -86,7 +86,7 @@ interface Cost {
   readonly cpuMs: number;
 }
 
-/** CPU of each part for each step: it says what limits, and other work does not change it. */
+/** CPU of each part for each step: it shows where the work is, and other work changes it little. */
 async function foreach(http: Http, pids: ReadyStack['pids']): Promise<Figure[]> {
   const count = Number(values.steps);
   const items = Array.from({ length: count }, (_, i) => i);

@@ -18,7 +18,7 @@ const times = Number(values.times);
 
 interface Cycle {
   readonly startS: number;
-  /** CPU of all parts until they serve: other work does not change it. */
+  /** CPU of all parts until they serve: other work changes it far less than a time. */
   readonly cpuS: number;
   readonly stopS: number;
 }
