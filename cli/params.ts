@@ -30,3 +30,8 @@ function parseValue(text: string): unknown {
     return text;
   }
 }
+
+/** Gathers an option that may be given several times. */
+export function collect(value: string, before: readonly string[]): readonly string[] {
+  return [...before, value];
+}

@@ -11,7 +11,7 @@ import { PRIORITY_MAX, PRIORITY_MIN } from '../workflows/contract';
 import { contextOf, wholeNumber } from './context';
 import { followRun } from './follow';
 import { printLine, printResult, say } from './output';
-import { parseParams } from './params';
+import { collect, parseParams } from './params';
 import { inFile } from './report';
 
 interface StartOptions {
@@ -49,10 +49,6 @@ export function registerStart(run: Command): void {
     .option('--follow', 'stay and print what happens; Ctrl-C leaves the run going', false)
     .addHelpText('after', HELP)
     .action(start);
-}
-
-function collect(value: string, before: readonly string[]): readonly string[] {
-  return [...before, value];
 }
 
 async function start(file: string, options: StartOptions, command: Command): Promise<void> {

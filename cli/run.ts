@@ -8,6 +8,7 @@ import { printResult, say } from './output';
 import { registerControls } from './run-controls';
 import { registerGraph } from './run-graph';
 import { readSteps, registerShow, registerWhy } from './run-show';
+import { registerResume } from './run-resume';
 import { registerStart } from './run-start';
 
 /** What the api gives in one page. */
@@ -23,6 +24,7 @@ export function registerRun(program: Command): void {
   registerGraph(run);
   registerLogs(run);
   registerControls(run);
+  registerResume(run);
   run
     .command('cancel <id>')
     .description('ask a run to stop; its steps get SIGTERM and 30 s to save')

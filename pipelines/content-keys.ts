@@ -22,6 +22,9 @@ const DIFFERENCES_MAX = 5;
 /** A command that names this reads params that its expressions do not show. */
 const PARAMS_FILE = 'ANNEAL_PARAMS_FILE';
 
+/** Kinds of parts, the most telling ones first. */
+const KINDS = ['step', 'code', 'param', 'input', 'item', 'with', 'env', 'command', 'outputs'];
+
 type ContentStep = Pick<StoredStep, 'spec' | 'item'>;
 type Rendered = Omit<RenderedStep, 'run'> & {
   readonly run: Pick<RenderedStep['run'], 'codeDigest' | 'params'>;
@@ -60,12 +63,18 @@ export function keyOf(parts: ContentParts): string {
 /** What differs between two contents, in words; empty if nothing does. */
 export function explainDifference(before: ContentParts, now: ContentParts): string {
   const names = [...new Set([...Object.keys(now), ...Object.keys(before)])];
-  const different = names.filter((name) => before[name] !== now[name]);
+  const different = names
+    .filter((name) => before[name] !== now[name])
+    .sort((a, b) => rankOf(a) - rankOf(b)); // rows do not keep the order of parts
   const shown = different
     .slice(0, DIFFERENCES_MAX)
     .map((name) => describe(name, before[name], now[name]));
   const more = different.length - shown.length;
   return shown.join(', ') + (more > 0 ? ` and ${more} more` : '');
+}
+
+function rankOf(part: string): number {
+  return KINDS.indexOf(part.split('.')[0] ?? '');
 }
 
 function describe(part: string, before: string | undefined, now: string | undefined): string {

@@ -134,6 +134,27 @@ export const Step = z.object({
 });
 export type Step = z.infer<typeof Step>;
 
+/** In what a step differs in two runs: how it ended, null without such a step; what it depends on. */
+export const StepDiff = z.object({
+  key: z.string(),
+  a: StepStatus.nullable(),
+  b: StepStatus.nullable(),
+  changed: z.string(),
+});
+export type StepDiff = z.infer<typeof StepDiff>;
+
+/** Two texts that differ. */
+const Differing = z.object({ a: z.string().nullable(), b: z.string().nullable() });
+/** In what two runs differ; null or empty: in nothing. */
+export const RunDiff = z.object({
+  pipeline: Differing.nullable(),
+  planId: Differing.nullable(),
+  codeDigest: Differing.nullable(),
+  params: z.array(z.object({ name: z.string(), a: z.json(), b: z.json() })),
+  steps: z.array(StepDiff),
+});
+export type RunDiff = z.infer<typeof RunDiff>;
+
 /** What an attempt ran in; 256 KiB of JSON at most. */
 export const AttemptEnvironment = z.strictObject({
   command: z.string().max(8_000),

@@ -109,6 +109,16 @@ describe('/api/v1/pipeline-runs', () => {
     const resumed = await post(`/${id}/resume`, {});
     expect(resumed.status).toBe(201);
     expect(resumed.json<PipelineRun>()).toMatchObject({ resumedFrom: id, pipeline: 'test' });
+    const { id: next } = resumed.json<PipelineRun>();
+    await lab.env.client.workflow.getHandle(pipelineRunWorkflowId(next)).result();
+    expect((await get(`/${id}/diff/${next}`)).json()).toEqual({
+      pipeline: null,
+      planId: null,
+      codeDigest: null,
+      params: [],
+      steps: [],
+    });
+    expect((await get(`/${id}/diff/nobody`)).status).toBe(404);
     const wrong = await post(`/${id}/resume`, { from: 'c' });
     expect([wrong.status, wrong.json<{ code: string }>().code]).toEqual([400, 'INVALID_ARGUMENT']);
     permissions = ['pipelines:read'];

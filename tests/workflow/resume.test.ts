@@ -1,4 +1,5 @@
 import { decideStep } from '../../pipelines/decisions';
+import { diffPipelineRuns } from '../../pipelines/run-diffs';
 import { resumePipelineRun } from '../../pipelines/resumes';
 import { listSteps } from '../../pipelines/step-reasons';
 import { listTransitions } from '../../pipelines/transitions';
@@ -136,6 +137,18 @@ describe('a resumed run', () => {
       report: 'unknown: depends on what train gives',
     });
     const { runId } = await resume(id, { params: { seed: 2 } });
+    const changed = 'param seed: 1 → 2, env SEED: "1" → "2"';
+    expect(await diffPipelineRuns(lab.database, { projectId, a: id, b: runId })).toEqual({
+      pipeline: null,
+      planId: null,
+      codeDigest: null,
+      params: [{ name: 'seed', a: 1, b: 2 }],
+      steps: [
+        { key: 'train[0]', a: 'succeeded', b: 'succeeded', changed },
+        { key: 'train[1]', a: 'succeeded', b: 'succeeded', changed },
+        { key: 'report', a: 'failed', b: 'succeeded', changed: '' },
+      ],
+    });
     expect(ran.sort()).toEqual(['report', 'train[0]', 'train[1]']);
     expect((await stepsOf(runId))['train[0]']?.cache?.explanation).toBe(
       `differs from run ${id}: param seed: 1 → 2, env SEED: "1" → "2"`,

@@ -3,6 +3,7 @@ import { z } from 'zod';
 import * as runs from '../../../pipelines/pipeline-runs';
 import { resumePipelineRun } from '../../../pipelines/resumes';
 import { readRunWithCounts } from '../../../pipelines/run-graphs';
+import { diffPipelineRuns } from '../../../pipelines/run-diffs';
 import { listTransitions } from '../../../pipelines/transitions';
 import {
   ControlPipelineRun,
@@ -69,6 +70,11 @@ function registerReads(app: FastifyInstance, deps: runs.PipelineRunDeps): void {
   app.get('/api/v1/pipeline-runs/:id', read, (request) => {
     const { projectId } = principalOf(request);
     return readRunWithCounts(deps, { projectId, runId: ById.parse(request.params).id });
+  });
+  app.get('/api/v1/pipeline-runs/:id/diff/:other', read, (request) => {
+    const { projectId } = principalOf(request);
+    const { id: a, other: b } = ById.extend({ other: ById.shape.id }).parse(request.params);
+    return diffPipelineRuns(deps, { projectId, a, b });
   });
   app.get('/api/v1/pipeline-runs/:id/transitions', read, async (request) => {
     const { projectId } = principalOf(request);

@@ -1,0 +1,107 @@
+import type { Command } from 'commander';
+import { existsSync } from 'node:fs';
+import { resolve } from 'node:path';
+import { requireArgument } from '../errors/app-error';
+import type { PipelineRun, ResumedStep, RunDiff } from '../schemas/pipeline-runs';
+import { packCode, uploadCode } from '../sdk/code-bundle';
+import { contextOf, pathOfRun, type CliContext } from './context';
+import { followRun } from './follow';
+import { printLine, printResult, say } from './output';
+import { collect, parseParams } from './params';
+
+interface ResumeOptions {
+  readonly from?: string;
+  readonly param: readonly string[];
+  readonly code?: string;
+  readonly dryRun: boolean;
+  readonly follow: boolean;
+}
+type OfTwo = [a: string, b: string, options: unknown, command: Command];
+/** Enough of a digest to tell two apart. */
+const DIGEST_CHARS = 12;
+
+/** Registers `anneal run resume` and `anneal run diff`. */
+export function registerResume(run: Command): void {
+  run
+    .command('resume <id>')
+    .description('start a new run that takes what a run that has ended has done already')
+    .option('--from <step>', 'run this step, and all that follow from it, in any case')
+    .option('-p, --param <name=value>', 'another value; the others stay as they were', collect, [])
+    .option('--code <dir>', "other code: the project's folder (default: the code of that run)")
+    .option('--dry-run', 'only say what would become of each step, and why', false)
+    .option('--follow', 'stay and print what happens; Ctrl-C leaves the run going', false)
+    .action(resume);
+  run
+    .command('diff <a> <b>')
+    .description('say in what two runs differ')
+    .action((...[a, b, , command]: OfTwo) => diff(contextOf(command), a, b));
+}
+
+async function resume(id: string, options: ResumeOptions, command: Command): Promise<void> {
+  const context = contextOf(command);
+  const { http, format, hint } = context;
+  const before = await http.get<PipelineRun>(pathOfRun(id));
+  const { from, dryRun, follow } = options;
+  const codeDigest = options.code === undefined ? undefined : await sendCode(context, options.code);
+  const body = {
+    params: parseParams(options.param, specsOf(before)),
+    dryRun,
+    ...(from === undefined ? {} : { from }),
+    ...(codeDigest === undefined ? {} : { codeDigest }),
+  };
+  if (dryRun) {
+    const answer = await http.post<{ steps: ResumedStep[] }>(`${pathOfRun(id)}/resume`, body);
+    const rows = answer.steps.map(({ key, outcome, reason }) => [key, outcome, reason]);
+    printResult(format, answer.steps, { columns: ['step', 'outcome', 'reason'], rows });
+    return;
+  }
+  const started = await http.post<PipelineRun>(`${pathOfRun(id)}/resume`, body);
+  if (follow) {
+    process.exitCode = await followRun(context, { id: started.id });
+  } else if (format === 'json') {
+    printResult('json', started);
+  } else {
+    printLine(started.id);
+    say(`Started. Watch it with: ${hint(`run logs ${started.id} --follow`)}`);
+  }
+}
+
+/** A value that was text stays text, even if it looks like a number. */
+function specsOf({ params }: PipelineRun): Record<string, { readonly type: 'string' }> {
+  const texts = Object.entries(params).filter(([, value]) => typeof value === 'string');
+  return Object.fromEntries(texts.map(([name]) => [name, { type: 'string' } as const]));
+}
+
+async function sendCode({ http }: CliContext, dir: string): Promise<string> {
+  const folder = resolve(dir);
+  requireArgument(existsSync(folder), `There is no folder '${folder}' to take the code from.`);
+  const packed = await packCode(folder);
+  for (const warning of packed.warnings) say(`warning: ${warning}`);
+  await uploadCode(http, packed);
+  return packed.digest;
+}
+
+async function diff({ http, format }: CliContext, a: string, b: string): Promise<void> {
+  const found = await http.get<RunDiff>(`${pathOfRun(a)}/diff/${encodeURIComponent(b)}`);
+  const rows = [
+    ...rowsOf('pipeline', found.pipeline),
+    ...rowsOf('plan', found.planId),
+    ...rowsOf('code', found.codeDigest),
+    ...found.params.map((one) => [`param ${one.name}`, show(one.a), show(one.b), '']),
+    ...found.steps.map(({ key, changed, ...one }) => [key, one.a ?? '', one.b ?? '', changed]),
+  ];
+  if (format === 'table' && rows.length === 0) say('They do not differ.');
+  else printResult(format, found, { columns: ['what', 'a', 'b', 'changed'], rows });
+}
+
+function rowsOf(
+  what: string,
+  differs: { readonly a: string | null; readonly b: string | null } | null,
+): string[][] {
+  if (differs === null) return [];
+  const [a, b] = [differs.a, differs.b].map((text) => text?.slice(0, DIGEST_CHARS) ?? '');
+  return [[what, a ?? '', b ?? '', '']];
+}
+function show(value: unknown): string {
+  return value === null ? '' : JSON.stringify(value);
+}

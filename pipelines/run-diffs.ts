@@ -1,0 +1,52 @@
+import { canonicalJson } from '../dag/canonical';
+import type { PipelineRun, RunDiff, StepDiff } from '../schemas/pipeline-runs';
+import { listContents, type StepContent } from '../storage/postgres/step-content';
+import { explainDifference } from './content-keys';
+import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
+
+/** In what two runs differ: plan, code, params, and the steps that are not the same in both. */
+export async function diffPipelineRuns(
+  deps: PipelineRunDeps,
+  { projectId, a, b }: { readonly projectId: string; readonly a: string; readonly b: string },
+): Promise<RunDiff> {
+  const runs = [a, b].map((id) => getPipelineRun(deps, { projectId, id }));
+  const [one, other] = (await Promise.all(runs)) as [PipelineRun, PipelineRun];
+  const [before, now] = await Promise.all([
+    listContents(deps.postgres, { projectId, runId: a }),
+    listContents(deps.postgres, { projectId, runId: b }),
+  ]);
+  const names = [...new Set([...Object.keys(one.params), ...Object.keys(other.params)])];
+  const same = (name: string): boolean =>
+    canonicalJson(one.params[name]) === canonicalJson(other.params[name]);
+  return {
+    pipeline: differ(one.pipeline, other.pipeline),
+    planId: differ(one.planId, other.planId),
+    codeDigest: differ(one.codeDigest, other.codeDigest),
+    params: names
+      .filter((name) => !same(name))
+      .map((name) => ({ name, a: one.params[name] ?? null, b: other.params[name] ?? null })),
+    steps: diffSteps(before, now),
+  };
+}
+
+function differ<T>(a: T, b: T): { readonly a: T; readonly b: T } | null {
+  return a === b ? null : { a, b };
+}
+
+/** In the order of the first run; what only the second one has comes last. */
+function diffSteps(before: readonly StepContent[], now: readonly StepContent[]): StepDiff[] {
+  const ofA = new Map(before.map((step) => [step.stepKey, step]));
+  const ofB = new Map(now.map((step) => [step.stepKey, step]));
+  const keys = [...new Set([...ofA.keys(), ...ofB.keys()])];
+  return keys.flatMap((key) => diffStep(key, ofA.get(key), ofB.get(key)) ?? []);
+}
+
+function diffStep(
+  key: string,
+  a: StepContent | undefined,
+  b: StepContent | undefined,
+): StepDiff | undefined {
+  const changed = explainDifference(a?.parts ?? b?.parts ?? {}, b?.parts ?? a?.parts ?? {});
+  if (a?.status === b?.status && changed === '') return undefined;
+  return { key, a: a?.status ?? null, b: b?.status ?? null, changed };
+}
