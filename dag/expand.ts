@@ -1,14 +1,13 @@
 import { AppError } from '../errors/app-error';
 import type { Graph, GraphNode, NodeGroup, NodeSettings } from '../schemas/graph';
 import type { Params, Plan, StepSpec } from '../schemas/plan';
-import { evaluate, parseExpression, referencesOf } from './expressions';
+import { emptyList, isKnownLate, itemsOf } from './items';
+import type { Item } from './items';
+import { retryDelays } from './retry-delays';
 
-const ITEMS_MAX = 1_024; // PLAN_LIMITS.foreachItemsMax
 const NODES_MAX = 10_000; // PLAN_LIMITS.stepsMax
 /** How long a step may go on after SIGTERM unless it says otherwise. */
 const GRACE_SECONDS = 120;
-
-type Item = Readonly<Record<string, unknown>>;
 
 /**
  * The graph of one run: a foreach step becomes one node per item, `train[0]`, `train[1]`, …, and a
@@ -51,48 +50,23 @@ export function expandItems(step: StepSpec, before: GraphNode, scope: Item): Gra
   });
 }
 
-/** True if the list of a foreach comes from an earlier step. */
-function isKnownLate(step: StepSpec): boolean {
-  const paths = Object.values(step.foreach ?? {}).flatMap((text) =>
-    referencesOf(parseExpression(text)),
-  );
-  return paths.some(([root]) => root === 'steps');
-}
-
 function groupFor(step: StepSpec): NodeGroup {
-  return { parallel: step.parallel ?? NODES_MAX, minSuccess: 1 };
+  const { parallel = NODES_MAX, minSuccess = 1, stopAfter } = step;
+  return { parallel, minSuccess, ...(stopAfter !== undefined && { stopAfter }) };
 }
 
 function settingsFor(step: StepSpec): NodeSettings {
+  const { totalTimeoutSeconds, retry } = step;
+  const asksForDelays = Object.keys(retry).length > 2; // more than max and on
   return {
     step: step.name,
     builtin: step.uses?.startsWith('builtin/') ?? false,
     conditional: step.if !== undefined,
     pool: step.pool,
     timeoutSeconds: step.timeoutSeconds,
+    ...(totalTimeoutSeconds !== undefined && { totalTimeoutSeconds }),
     graceSeconds: step.checkpoint?.graceSeconds ?? GRACE_SECONDS,
-    retry: step.retry,
-    priority: 0,
+    retry: { max: retry.max, on: retry.on, ...(asksForDelays && retryDelays(retry)) },
+    priority: step.priority ?? 0,
   };
-}
-
-function itemsOf(step: StepSpec, scope: Item): Item[] {
-  const [entry] = Object.entries(step.foreach ?? {});
-  if (entry === undefined) return [];
-  const [variable, text] = entry;
-  const list = evaluate(parseExpression(text), scope);
-  const foreach = `The foreach of step '${step.name}'`;
-  if (!Array.isArray(list))
-    throw new AppError('INVALID_ARGUMENT', `${foreach} is not over a list.`);
-  if (list.length > ITEMS_MAX) {
-    const message = `${foreach} has ${list.length} items; at most ${ITEMS_MAX}.`;
-    throw new AppError('INVALID_ARGUMENT', message);
-  }
-  return list.map((value: unknown) => ({ [variable]: value }));
-}
-
-function emptyList(step: StepSpec): AppError {
-  const text = Object.values(step.foreach ?? {}).join(', ');
-  const message = `The foreach of step '${step.name}' has no items: ${text} is an empty list.`;
-  return new AppError('INVALID_ARGUMENT', message);
 }

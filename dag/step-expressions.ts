@@ -40,6 +40,7 @@ export function expressionsOf(step: StepSpec): StepExpression[] {
     ...Object.entries(step.with ?? {}).flatMap(([key, value]) =>
       templatesIn(value).flatMap((text) => free(`.with.${key}`, text, ROOTS)),
     ),
+    ...(step.cache?.values ?? []).flatMap((text) => bare('.cache.key', text, 'value')),
   ];
 }
 

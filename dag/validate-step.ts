@@ -6,6 +6,7 @@ import type { ValueType } from './expression-types';
 import { expressionsOf } from './step-expressions';
 import type { Place } from './step-expressions';
 import { suggest } from './suggest';
+import { validateOptions } from './validate-options';
 
 const STEP_NAME = /^[a-z][a-z0-9_-]{0,99}$/;
 const STEP_NAME_RULE =
@@ -13,17 +14,9 @@ const STEP_NAME_RULE =
 /** What an expression can name behind a dot. */
 const NAME = /^[A-Za-z_][\w-]{0,99}$/;
 const NAME_RULE = 'must begin with a letter or _ and hold letters, digits, - and _ only.';
-const ENV_NAME = /^[A-Za-z_]\w*$/;
 const USES = /^(?!\/)(?!.*\.\.\/)[^#\\]+\.[cm]?[jt]s#[A-Za-z_$][\w$]*$/;
+const VARIABLES_MAX = 10; // more do not multiply to a number of items that anyone runs
 const POOL = /^[a-z][a-z0-9-]{0,62}$/; // part of the name of a task queue
-
-/** Limits of one step; past them a number is a slip of the pen. */
-const DAY = 86_400;
-const TIMEOUT_SECONDS_MAX = 30 * DAY;
-const GRACE_SECONDS_MAX = 3_600; // no node waits longer for a process that must leave
-const RETRIES_MAX = 100;
-const CHECKPOINTS_MAX = 100;
-const PARALLEL_MAX = 1_024; // PLAN_LIMITS.foreachItemsMax
 
 /** The problem of a name of a pipeline or a step, or undefined. */
 export function stepNameProblem(name: string): string | undefined {
@@ -40,7 +33,7 @@ export function validateStep(plan: Plan, step: StepSpec): Problem[] {
   const problems = [
     ...validateCommand(step),
     ...validateNames(step),
-    ...validateNumbers(step),
+    ...validateOptions(step),
     ...validateAfter(plan, step),
     ...validateExpressions({ plan, step, types }),
   ];
@@ -73,12 +66,9 @@ function validateNames(step: StepSpec): Problem[] {
   for (const key of ['inputs', 'outputs', 'foreach'] as const) {
     for (const name of Object.keys(step[key] ?? {})) add(`.${key}.${name}`, nameProblem(name));
   }
-  if (step.foreach !== undefined && Object.keys(step.foreach).length !== 1) {
-    add('.foreach', 'must have exactly one variable.');
-  }
-  for (const name of Object.keys(step.env ?? {})) {
-    if (!ENV_NAME.test(name)) add(`.env.${name}`, 'is no name of an environment variable.');
-    if (name.startsWith('ANNEAL_')) add(`.env.${name}`, 'is set by Anneal itself.');
+  const variables = Object.keys(step.foreach ?? {}).length;
+  if (step.foreach !== undefined && (variables === 0 || variables > VARIABLES_MAX)) {
+    add('.foreach', `must have from 1 to ${VARIABLES_MAX} variables.`);
   }
   for (const [name, output] of Object.entries(step.outputs ?? {})) {
     const path = 'kind' in output ? output.path : undefined;
@@ -89,32 +79,6 @@ function validateNames(step: StepSpec): Problem[] {
   }
   if (!POOL.test(step.pool)) add('.pool', 'must be small letters, digits and - only, at most 63.');
   return problems;
-}
-
-function validateNumbers(step: StepSpec): Problem[] {
-  const range = (
-    path: string,
-    value: number | undefined,
-    [min, max]: [number, number],
-  ): Problem[] =>
-    value === undefined || (value >= min && value <= max)
-      ? []
-      : [{ path, message: `must be from ${min} to ${max}.` }];
-  const { parallel, checkpoint } = step;
-  const alone =
-    parallel !== undefined && step.foreach === undefined
-      ? [{ path: '.parallel', message: 'means something only beside foreach.' }]
-      : [];
-  return [
-    ...alone,
-    ...range('.parallel', parallel, [1, PARALLEL_MAX]),
-    ...(step.timeoutSeconds > 0 && step.timeoutSeconds <= TIMEOUT_SECONDS_MAX
-      ? []
-      : [{ path: '.timeout', message: 'must be longer than 0 and at most 30 days.' }]),
-    ...range('.retry.max', step.retry.max, [0, RETRIES_MAX]),
-    ...range('.checkpoint.keep', checkpoint?.keep, [1, CHECKPOINTS_MAX]),
-    ...range('.checkpoint.grace', checkpoint?.graceSeconds, [0, GRACE_SECONDS_MAX]),
-  ];
 }
 
 function validateAfter(plan: Plan, step: StepSpec): Problem[] {

@@ -19,9 +19,17 @@ export interface NodeSettings {
   /** Has an `if`, or its result may be there already: the activity `decideStep` says whether it runs. */
   readonly conditional: boolean;
   readonly pool: string;
-  readonly timeoutSeconds: number;
+  readonly timeoutSeconds: number; // of one attempt
+  readonly totalTimeoutSeconds?: number; // of all attempts with their delays
   readonly graceSeconds: number;
-  readonly retry: { readonly max: number; readonly on: readonly FailureClass[] };
+  readonly retry: {
+    readonly max: number;
+    readonly on: readonly FailureClass[];
+    /** All three, or none: then those of dag/retry-delays. */
+    readonly delaySeconds?: number;
+    readonly factor?: number;
+    readonly maxDelaySeconds?: number;
+  };
   /** Higher starts first among what is ready; 0 unless the step says otherwise. */
   readonly priority: number;
 }

@@ -3,7 +3,8 @@ import { z } from 'zod';
 /** Limits of a plan; each with its reason. */
 export const PLAN_LIMITS = {
   stepsMax: 10_000, // their rows and the graph are written at the start of a run, in seconds
-  foreachItemsMax: 1024,
+  foreachItemsMax: 1024, // unless the step says more: a slip of the pen is not ten thousand runs
+  foreachItemsTop: 10_000, // the most that a step may ask for
   planBytesMax: 2 * 1024 * 1024,
   paramsBytesMax: 64 * 1024,
   nameCharsMax: 100,
@@ -37,6 +38,28 @@ export const OutputSpec = z.union([
 ]);
 export type OutputSpec = z.infer<typeof OutputSpec>;
 
+/** What a step can show that it is alive by. */
+export const HeartbeatSource = z.enum(['logs', 'metrics', 'status']);
+export type HeartbeatSource = z.infer<typeof HeartbeatSource>;
+
+/** How often and how soon a failed step is tried again; what is left out stands in dag/retry-delays. */
+export const RetrySpec = z.strictObject({
+  max: z.number().int(),
+  on: z.array(FailureClass),
+  delaySeconds: z.number().optional(), // before the first retry
+  factor: z.number().optional(), // each further delay is so many times longer
+  maxDelaySeconds: z.number().optional(),
+});
+export type RetrySpec = z.infer<typeof RetrySpec>;
+
+/** What a step's result depends on besides its code, command, inputs and environment. */
+export const CacheSpec = z.strictObject({
+  ttlSeconds: z.number().optional(), // for ever, if left out
+  files: z.array(z.string()).optional(), // globs over the project's files
+  values: z.array(z.string()).optional(), // expressions
+});
+export type CacheSpec = z.infer<typeof CacheSpec>;
+
 /** One step of the canonical plan. Expressions are source text of dag/expressions. */
 export const StepSpec = z.strictObject({
   name: z.string(),
@@ -47,13 +70,23 @@ export const StepSpec = z.strictObject({
   inputs: z.record(z.string(), z.string()).optional(), // name → expression
   outputs: z.record(z.string(), OutputSpec).optional(),
   if: z.string().optional(),
-  foreach: z.record(z.string(), z.string()).optional(), // one variable → expression over params
+  foreach: z.record(z.string(), z.string()).optional(), // variable → expression that gives a list
   parallel: z.number().int().optional(),
+  itemsMax: z.number().int().optional(), // 1,024 if left out
+  minSuccess: z.number().optional(), // the share of items, 0 to 1, that must succeed; 1 if left out
+  stopAfter: z.number().int().optional(), // no new item after so many failures alike
   after: z.array(z.string()).optional(),
   needs: z.array(z.string()), // all step names this one depends on, sorted; derived
   pool: z.string(),
-  timeoutSeconds: z.number(),
-  retry: z.strictObject({ max: z.number().int(), on: z.array(FailureClass) }),
+  timeoutSeconds: z.number(), // of one attempt
+  totalTimeoutSeconds: z.number().optional(), // of all attempts with their delays; none if left out
+  retry: RetrySpec,
+  priority: z.number().int().optional(), // −100 to 100; higher starts first; 0 if left out
+  secrets: z.array(z.string()).optional(), // names: each becomes a variable of the environment
+  heartbeat: z
+    .strictObject({ timeoutSeconds: z.number(), from: z.array(HeartbeatSource) })
+    .optional(), // silent for longer: the attempt has failed
+  cache: CacheSpec.optional(), // the step is not cached if left out
   env: z.record(z.string(), z.string()).optional(),
   checkpoint: z.strictObject({ keep: z.number().int(), graceSeconds: z.number() }).optional(),
 });

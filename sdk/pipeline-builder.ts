@@ -2,9 +2,18 @@ import { AppError } from '../errors/app-error';
 import type { z } from 'zod';
 import { literal } from '../dag/expression-text';
 import type {
-  Command, CommandInputs, DeclaredOutputs, InputsOf, NumberKeys, OutputsOf, StepOptions,
+  Command, CommandInputs, DeclaredOutputs, ForEachRules, InputsOf, NumberKeys, OutputsOf,
+  StepOptions,
 } from './pipeline-types'; // prettier-ignore
-import { outputsOf, outputToDocument, pathsOf, toInput, toTemplate } from './pipeline-values';
+import { optionsToDocument, rulesToDocument } from './pipeline-options';
+import {
+  mapEntries,
+  outputsOf,
+  outputToDocument,
+  pathsOf,
+  toInput,
+  toTemplate,
+} from './pipeline-values';
 import { ArtifactReference, ItemsReference, pathTo, Reference } from './references';
 import type { OutputReferences } from './references';
 import type { FunctionStep } from './step';
@@ -13,9 +22,8 @@ type Shape = z.ZodRawShape;
 /** A step as the pipeline language writes it. */
 export type StepDocument = Record<string, unknown>;
 
-/** How a foreach goes on: how many at once, and what its items are called in expressions. */
-export interface ForEachOptions {
-  readonly parallel?: number;
+/** How a foreach goes on, and what its items are called in expressions. */
+export interface ForEachOptions extends ForEachRules {
   /** The name of the item: `as: 'seed'` gives `item.seed`. `value` unless told. */
   readonly as?: string;
 }
@@ -88,9 +96,9 @@ export class PipelineBuilder {
     ...[body, options = {}]: [body: (item: Reference<T>) => O, options?: ForEachOptions]
   ): ItemsReference<T, O> {
     if (this.loop !== undefined) throw problem(name, 'stands inside another forEach.');
-    const { as = 'value', parallel } = options;
+    const { as = 'value', ...rules } = options;
     const text = new Reference(list instanceof Reference ? list.tree : literal(list)).expression;
-    const document = { foreach: { [as]: text }, ...(parallel !== undefined && { parallel }) };
+    const document = { foreach: { [as]: text }, ...rulesToDocument(rules) };
     const loop: Loop = { name, document, made: 0 };
     this.loop = loop;
     try {
@@ -166,12 +174,11 @@ export class PipelineBuilder {
       (all, one) => all?.and(one) ?? one,
       undefined,
     );
-    const { env, ...rest } = options;
     this.steps.set(key, {
       ...withoutEmpty(document),
       ...this.loop?.document,
       ...(condition !== undefined && { if: condition.expression }),
-      ...withoutEmpty({ ...rest, env: mapEntries(env ?? {}, String) }),
+      ...optionsToDocument(options),
     });
     return key;
   }
@@ -183,13 +190,6 @@ function problem(step: string, message: string): AppError {
   return new AppError('INVALID_PLAN', `The pipeline has one problem: ${path} ${message}`, {
     problems,
   });
-}
-
-function mapEntries<T, R>(
-  record: Readonly<Record<string, T>>,
-  map: (value: T) => R,
-): Record<string, R> {
-  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
 }
 
 /** Without what is undefined or an empty mapping: both front ends then write the same plan. */

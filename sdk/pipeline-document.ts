@@ -6,13 +6,15 @@ import type { StepSpec } from '../schemas/plan';
 import { checkKeys, isRecord } from './pipeline-keys';
 import { readParams } from './pipeline-params';
 import { checkDefaults, readStep } from './pipeline-step';
+import { formatPath, parsePath } from './problem-path';
+import type { PathParts } from './problem-path';
 
 const TOP_KEYS = ['version', 'name', 'params', 'defaults', 'steps'];
 /** No pipeline nests its values deeper; without an end a hostile file could exhaust the stack. */
 const DEPTH_MAX = 32;
 
 /** Adds a problem at a path inside the pipeline. */
-export type Report = (path: readonly (string | number)[], message: string) => void;
+export type Report = (path: PathParts, message: string) => void;
 
 /**
  * Reads a pipeline, as YAML or the TypeScript builder gives it, into its canonical plan. Every mistake
@@ -28,7 +30,7 @@ export function readDocument(root: unknown, report: Report): Plan | undefined {
   if (wrong > 0) return undefined;
   const plan = readPlan(root, count);
   if (wrong > 0 || plan === undefined) return undefined;
-  for (const problem of validatePlan(plan)) count(problem.path.split('.'), problem.message);
+  for (const problem of validatePlan(plan)) count(parsePath(problem.path), problem.message);
   return wrong > 0 ? undefined : Plan.parse(plan);
 }
 
@@ -36,7 +38,7 @@ export function readDocument(root: unknown, report: Report): Plan | undefined {
 export function compileDocument(root: unknown): Plan {
   const problems: Problem[] = [];
   const plan = readDocument(root, (path, message) => {
-    problems.push({ path: path.join('.'), message });
+    problems.push({ path: formatPath(path), message });
   });
   if (plan === undefined) throw invalidPlan(problems);
   return plan;
@@ -75,7 +77,7 @@ function readPlan(root: unknown, report: Report): Plan | undefined {
 }
 
 /** What no pipeline may hold anywhere: a name that JavaScript treats specially, or endless depth. */
-function checkValues(value: unknown, path: readonly (string | number)[], report: Report): void {
+function checkValues(value: unknown, path: PathParts, report: Report): void {
   if (value === null || typeof value !== 'object') return;
   if (path.length > DEPTH_MAX) {
     report(path, `is nested deeper than ${DEPTH_MAX} levels.`);

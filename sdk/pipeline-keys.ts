@@ -1,16 +1,16 @@
 import { suggest } from '../dag/suggest';
 import type { Report } from './pipeline-document';
+import type { PathParts } from './problem-path';
 
 /** Words of the pipeline language that this version does not carry out yet. */
 const LATER = new Set([
-  'cache', 'secrets', 'on', 'on_success', 'on_failure', 'always', 'heartbeat', 'min_success',
-  'mlflow', 'adopt', 'matrix', 'schedule', 'every', 'gpus', 'memory', 'cpus', 'spot', 'nodes',
-  'image',
+  'on', 'on_success', 'on_failure', 'always', 'mlflow', 'adopt', 'schedule', 'every', 'gpus',
+  'memory', 'cpus', 'spot', 'nodes', 'image',
 ]); // prettier-ignore
 
 /** A place in a pipeline: which keys may stand there, and how to report others. */
 interface Place {
-  readonly path: readonly (string | number)[];
+  readonly path: PathParts;
   readonly known: readonly string[];
   readonly report: Report;
 }
@@ -19,11 +19,16 @@ interface Place {
 export function checkKeys(value: Readonly<Record<string, unknown>>, at: Place): void {
   for (const key of Object.keys(value)) {
     if (at.known.includes(key)) continue;
-    const message = LATER.has(key)
-      ? `'${key}' is not available in this version: leave it out.`
-      : `'${key}' is not known here.${suggest(key, at.known)}`;
-    at.report([...at.path, key], message);
+    at.report([...at.path, key], unknownKey(key, at.known));
   }
+}
+
+function unknownKey(key: string, known: readonly string[]): string {
+  if (LATER.has(key)) return `'${key}' is not available in this version: leave it out.`;
+  if (key === 'matrix') {
+    return "'matrix' is not known: give foreach several variables, and it runs every combination.";
+  }
+  return `'${key}' is not known here.${suggest(key, known)}`;
 }
 
 /** True for a mapping. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { FailureClass, ParamSpec, PLAN_LIMITS } from '../schemas/plan';
+import { FailureClass, HeartbeatSource, ParamSpec, PLAN_LIMITS } from '../schemas/plan';
 
 /**
  * The shape of a pipeline file for editors: names, types and choices. What only the compiler can tell
@@ -17,7 +17,22 @@ const Pool = z.string().regex(/^[a-z][a-z0-9-]{0,62}$/);
 const Retry = z.strictObject({
   max: z.number().int().min(0).max(100).optional(),
   on: z.array(FailureClass).optional(),
+  delay: Duration.optional().describe('Before the first retry; 1s unless told.'),
+  backoff: z.number().min(1).max(10).optional().describe('How much longer each further delay is.'),
+  max_delay: Duration.optional(),
 });
+const Heartbeat = z
+  .strictObject({ timeout: Duration.optional(), from: z.array(HeartbeatSource).min(1).optional() })
+  .describe('An attempt that is silent for longer has failed.');
+const Cache = z
+  .union([
+    z.boolean(),
+    z.strictObject({
+      ttl: Duration.optional(),
+      key: z.array(z.string()).optional().describe('Globs over files, and expressions.'),
+    }),
+  ])
+  .describe('Whether the outputs of an earlier run may be reused; not, unless told.');
 const Kind = z.enum(['model', 'dataset', 'file', 'value']);
 const Output = z.union([
   Kind,
@@ -26,11 +41,27 @@ const Output = z.union([
 ]);
 const Param = z.union([z.string(), z.number(), z.boolean(), z.array(z.json()), ParamSpec]);
 
+const Items = z.number().int().min(1).max(PLAN_LIMITS.foreachItemsTop);
+const Foreach = {
+  parallel: Items.optional().describe('At most so many items at once.'),
+  items_max: Items.optional().describe('At most so many items; 1024 unless told.'),
+  min_success: z.number().min(0).max(1).optional().describe('The share that must succeed.'),
+  stop_after: Items.optional().describe('No new item starts after so many failures alike.'),
+};
+
 const Common = {
   pool: Pool.optional().describe('Which workers take the step; cpu unless told.'),
-  timeout: Duration.optional(),
+  timeout: Duration.optional().describe('Of one attempt; 24h unless told.'),
+  total_timeout: Duration.optional().describe('Of all attempts with their delays.'),
   retry: Retry.optional(),
+  priority: z.number().int().min(-100).max(100).optional().describe('Higher starts first.'),
   env: Texts.optional().describe('Environment variables; may hold ${{ … }}.'),
+  secrets: z
+    .array(z.string().regex(/^[A-Za-z_]\w*$/))
+    .max(100)
+    .optional(),
+  heartbeat: Heartbeat.optional(),
+  cache: Cache.optional(),
 };
 
 const Step = z.strictObject({
@@ -42,7 +73,7 @@ const Step = z.strictObject({
   outputs: z.record(z.string(), Output).optional(),
   if: Expression.optional(),
   foreach: z.record(z.string(), Expression).optional(),
-  parallel: z.number().int().min(1).max(PLAN_LIMITS.foreachItemsMax).optional(),
+  ...Foreach,
   after: z.array(z.string()).optional(),
   resources: z.strictObject({ pool: Pool.optional() }).optional(),
   checkpoint: z
@@ -56,7 +87,7 @@ export const PipelineFile = z.strictObject({
   version: z.literal(1),
   name: z.string(),
   params: z.record(z.string(), Param).optional(),
-  defaults: z.strictObject(Common).optional(),
+  defaults: z.strictObject({ ...Common, ...Foreach }).optional(),
   steps: z.record(z.string().regex(/^[a-z][a-z0-9_-]*$/), Step),
 });
 

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { FailureClass } from '../schemas/plan';
+import type { FailureClass, HeartbeatSource } from '../schemas/plan';
 import type { ArtifactReference, OutputReferences, Reference } from './references';
 import type { ItemsReference } from './references';
 import type { ArtifactKind, MetricOutput } from './step';
@@ -8,14 +8,49 @@ import type { ArtifactKind, MetricOutput } from './step';
 export interface StepOptions {
   /** Which workers take the step; `cpu` unless told. */
   readonly pool?: string;
-  /** `90s`, `10m`, `6h`, `7d`; one day unless told. */
+  /** Of one attempt: `90s`, `10m`, `6h`, `7d`; one day unless told. */
   readonly timeout?: string;
-  readonly retry?: { readonly max?: number; readonly on?: readonly FailureClass[] };
+  /** Of all attempts with the delays between them; no limit unless told. */
+  readonly totalTimeout?: string;
+  readonly retry?: RetryOptions;
+  /** From -100 to 100; higher starts first among what is ready. */
+  readonly priority?: number;
   readonly env?: Readonly<Record<string, string | Reference<unknown>>>;
+  /** Names of secrets; each becomes a variable of the environment. */
+  readonly secrets?: readonly string[];
+  /** An attempt that shows no sign of life for so long (5m unless told) has failed. */
+  readonly heartbeat?: { readonly timeout?: string; readonly from?: readonly HeartbeatSource[] };
+  /** Reuses the outputs of an earlier run; `key`: globs over files, and values that count too. */
+  readonly cache?:
+    boolean | { readonly ttl?: string; readonly key?: readonly (string | Reference<unknown>)[] };
   /** How many checkpoints are kept, and the time between SIGTERM and SIGKILL. */
   readonly checkpoint?: { readonly keep?: number; readonly grace?: string };
   /** Steps that must have ended before, for side effects only: references order by themselves. */
   readonly after?: readonly string[];
+}
+
+/** Which failures are tried again, how often, and after which delays. */
+export interface RetryOptions {
+  readonly max?: number;
+  readonly on?: readonly FailureClass[];
+  /** Before the first retry; `1s` unless told. */
+  readonly delay?: string;
+  /** Each further delay is so many times longer; 2 unless told. */
+  readonly backoff?: number;
+  /** No delay is longer; `60s` unless told. */
+  readonly maxDelay?: string;
+}
+
+/** What a foreach allows its items. */
+export interface ForEachRules {
+  /** At most so many at once. */
+  readonly parallel?: number;
+  /** At most so many items; 1,024 unless told, up to 10,000. */
+  readonly itemsMax?: number;
+  /** The share of items, from 0 to 1, that must succeed; all unless told. */
+  readonly minSuccess?: number;
+  /** No new item starts after so many failures alike. */
+  readonly stopAfter?: number;
 }
 
 /** Anything that a plain input of type T takes: the value, a reference, or a mixture of both. */

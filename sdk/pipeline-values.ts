@@ -62,3 +62,11 @@ export function pathsOf<I extends CommandInputs>(inputs: I | undefined): InputPa
   ]);
   return Object.fromEntries(entries) as InputPaths<I>;
 }
+
+/** The same names with other values. */
+export function mapEntries<T, R>(
+  record: Readonly<Record<string, T>>,
+  map: (value: T) => R,
+): Record<string, R> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
+}

@@ -3,6 +3,8 @@ import type { Document } from 'yaml';
 import type { Problem } from '../errors/app-error';
 import type { Plan } from '../schemas/plan';
 import { checkSize, invalidPlan, readDocument } from './pipeline-document';
+import { formatPath } from './problem-path';
+import type { PathParts } from './problem-path';
 import { findYamlProblems } from './yaml-rules';
 
 /**
@@ -18,7 +20,7 @@ export function compileYaml(text: string): Plan {
   ].map(({ message, offset }) => ({ path: '', message, ...lineOf(file, offset) }));
   if (problems.length > 0) throw invalidPlan(problems);
   const plan = readDocument(file.document.toJS({ maxAliasCount: 0 }), (path, message) => {
-    problems.push({ path: path.join('.'), message, ...lineOf(file, offsetOf(file, path)) });
+    problems.push({ path: formatPath(path), message, ...lineOf(file, offsetOf(file, path)) });
   });
   if (plan === undefined) throw invalidPlan(problems);
   return plan;
@@ -62,7 +64,7 @@ function lineOf(
 }
 
 /** Where the deepest part of a path that exists in the file begins. */
-function offsetOf(file: File, path: readonly (string | number)[]): number | undefined {
+function offsetOf(file: File, path: PathParts): number | undefined {
   let node: unknown = file.document.contents;
   let offset: number | undefined;
   for (const part of path) {

@@ -1,5 +1,6 @@
-import type { OutputSpec, ParamSpec, Plan, StepSpec } from '../schemas/plan';
+import type { CacheSpec, OutputSpec, ParamSpec, Plan, RetrySpec, StepSpec } from '../schemas/plan';
 import { typeOf } from './pipeline-params';
+import { given } from './step-reader';
 
 /** A plan as the pipeline language writes it: what `compileDocument` reads back to the same plan. */
 export function planToDocument(plan: Plan): Readonly<Record<string, unknown>> {
@@ -17,18 +18,57 @@ function paramToDocument(spec: ParamSpec): unknown {
   return isShort ? value : spec;
 }
 
+/** Keys of a step that the language does not have, or writes in another way. */
+const REWRITTEN = [
+  'name', 'needs', 'timeoutSeconds', 'totalTimeoutSeconds', 'itemsMax', 'minSuccess', 'stopAfter',
+  'retry', 'heartbeat', 'cache', 'checkpoint', 'outputs',
+]; // prettier-ignore
+
 function stepToDocument(step: StepSpec): Readonly<Record<string, unknown>> {
-  const { timeoutSeconds, checkpoint, outputs } = step;
-  const own = ['name', 'needs', 'timeoutSeconds', 'checkpoint', 'outputs'];
-  const same = Object.entries(step).filter(([key]) => !own.includes(key));
+  const { heartbeat, cache, checkpoint, outputs } = step;
   return {
-    ...Object.fromEntries(same),
-    ...(outputs && { outputs: mapValues(outputs, outputToDocument) }),
-    timeout: `${timeoutSeconds}s`,
-    ...(checkpoint && {
-      checkpoint: { keep: checkpoint.keep, grace: `${checkpoint.graceSeconds}s` },
+    ...Object.fromEntries(Object.entries(step).filter(([key]) => !REWRITTEN.includes(key))),
+    ...given({
+      outputs: outputs && mapValues(outputs, outputToDocument),
+      items_max: step.itemsMax,
+      min_success: step.minSuccess,
+      stop_after: step.stopAfter,
+      timeout: duration(step.timeoutSeconds),
+      total_timeout: duration(step.totalTimeoutSeconds),
+      retry: retryToDocument(step.retry),
+      heartbeat: heartbeat && { timeout: duration(heartbeat.timeoutSeconds), from: heartbeat.from },
+      cache: cache && cacheToDocument(cache),
+      checkpoint: checkpoint && {
+        keep: checkpoint.keep,
+        grace: duration(checkpoint.graceSeconds),
+      },
     }),
   };
+}
+
+function duration(seconds: number | undefined): string | undefined {
+  return seconds === undefined ? undefined : `${seconds}s`;
+}
+
+function retryToDocument({ max, on, ...delays }: RetrySpec): unknown {
+  return {
+    max,
+    on,
+    ...given({
+      delay: duration(delays.delaySeconds),
+      backoff: delays.factor,
+      max_delay: duration(delays.maxDelaySeconds),
+    }),
+  };
+}
+
+function cacheToDocument({ ttlSeconds, files = [], values = [] }: CacheSpec): unknown {
+  const key = [...files, ...values];
+  const mapping = given({
+    ttl: duration(ttlSeconds),
+    key: key.length > 0 ? key : undefined,
+  });
+  return Object.keys(mapping).length > 0 ? mapping : true;
 }
 
 function outputToDocument(output: OutputSpec): unknown {

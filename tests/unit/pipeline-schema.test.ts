@@ -10,13 +10,35 @@ const everyKey = `
 version: 1
 name: p
 params: { a: 1, b: { type: list, default: [x] } }
-defaults: { retry: { max: 1 }, timeout: 2h, pool: cpu, env: { A: 1 } }
+defaults:
+  retry: { max: 1, delay: 2s, backoff: 1.5, max_delay: 5m }
+  timeout: 2h
+  total_timeout: 1d
+  pool: cpu
+  env: { A: 1 }
+  priority: 3
+  secrets: [TOKEN]
+  heartbeat: { timeout: 5m, from: [logs] }
+  cache: { ttl: 7d, key: ["src/**", params.a] }
+  parallel: 3
+  min_success: 0.9
+  stop_after: 2
+  items_max: 2000
 steps:
   one: { argv: [x], outputs: { m: { type: model, path: o }, l: { metric: l }, v: value }, after: [two] }
   two:
     run: x
     foreach: { i: params.b }
     parallel: 2
+    min_success: 0.5
+    stop_after: 5
+    items_max: 10000
+    retry: { on: [oom], delay: 1m }
+    total_timeout: 3h
+    priority: -1
+    secrets: []
+    heartbeat: { from: [metrics, status] }
+    cache: true
     resources: { pool: gpu }
     checkpoint: { keep: 3, grace: 60s }
     if: params.a > 0
@@ -41,6 +63,13 @@ describe('docs/pipeline.schema.json', () => {
     ['an unknown key', 'steps: { a: { run: x, tiemout: 1h } }'],
     ['a bad duration', 'steps: { a: { run: x, timeout: soon } }'],
     ['a bad class', 'steps: { a: { run: x, retry: { on: [crsh] } } }'],
+    ['a bad delay', 'steps: { a: { run: x, retry: { delay: 5 } } }'],
+    ['a bad share', 'steps: { a: { run: x, foreach: { i: "[1]" }, min_success: 2 } }'],
+    ['too many items', 'steps: { a: { run: x, foreach: { i: "[1]" }, items_max: 10001 } }'],
+    ['a bad priority', 'steps: { a: { run: x, priority: 1000 } }'],
+    ['a bad secret', 'steps: { a: { run: x, secrets: ["A B"] } }'],
+    ['a bad sign of life', 'steps: { a: { run: x, heartbeat: { from: [pulse] } } }'],
+    ['a bad cache', 'steps: { a: { run: x, cache: { ttl: soon } } }'],
     ['a bad kind', 'steps: { a: { run: x, outputs: { m: modle } } }'],
     ['a bad step name', 'steps: { A: { run: x } }'],
     ['a bad default', 'defaults: { argv: [x] }\nsteps: { a: { run: x } }'],

@@ -31,7 +31,12 @@ const params = z.object({
 describe('pipelines in TypeScript', () => {
   it('compile to the plan that the same pipeline in YAML compiles to', () => {
     const typed = pipeline('churn', { params }, (p, s) => {
-      const data = s.run('prepare', prepare, { rows: p.rows }, { pool: 'big', after: ['warm'] });
+      const data = s.run(
+        'prepare',
+        prepare,
+        { rows: p.rows },
+        { pool: 'big', after: ['warm'], cache: true, heartbeat: {} },
+      );
       s.command('warm', { argv: ['echo', `lr=${String(p.lr)}`, 3, true], env: { LR: p.lr } });
       const fits = s.forEach(
         'train',
@@ -42,10 +47,15 @@ describe('pipelines in TypeScript', () => {
             inputs: { data: data.table },
             outputs: { model: artifact('model', { path: 'out/model' }), auc: metric('val/auc') },
             timeout: '6h',
-            retry: { max: 2, on: ['crash', 'oom'] },
-            checkpoint: { keep: 3 },
+            totalTimeout: '2d',
+            retry: { max: 2, on: ['crash', 'oom'], delay: '5s', backoff: 3, maxDelay: '2m' },
+            checkpoint: {},
+            priority: 7,
+            secrets: ['HF_TOKEN'],
+            heartbeat: { timeout: '10m', from: ['logs', 'status'] },
+            cache: { ttl: '7d', key: ['src/**', p.lr] },
           }),
-        { parallel: 4, as: 'seed' },
+        { parallel: 4, as: 'seed', itemsMax: 5_000, minSuccess: 0.9, stopAfter: 3 },
       );
       const best = s.best('pick', fits, { by: 'auc', mode: 'max' });
       const judged = s.run('judge', evaluate, {
@@ -70,6 +80,8 @@ steps:
     with: { rows: "\${{ params.rows }}" }
     outputs: { table: dataset, count: value }
     pool: big
+    cache: true
+    heartbeat: {}
     after: [warm]
   warm:
     argv: [echo, "lr=\${{ params.lr }}", "3", "true"]
@@ -81,8 +93,16 @@ steps:
     run: python train.py --seed \${{ item.seed }} --data \${{ inputs.data.path }}
     outputs: { model: { type: model, path: out/model }, auc: { metric: val/auc } }
     timeout: 6h
-    retry: { max: 2, on: [crash, oom] }
-    checkpoint: { keep: 3 }
+    total_timeout: 2d
+    retry: { max: 2, on: [crash, oom], delay: 5s, backoff: 3, max_delay: 2m }
+    checkpoint: {}
+    priority: 7
+    secrets: [HF_TOKEN]
+    heartbeat: { timeout: 10m, from: [logs, status] }
+    cache: { ttl: 7d, key: ["src/**", params.lr] }
+    items_max: 5000
+    min_success: 0.9
+    stop_after: 3
   pick: { uses: builtin/best, inputs: { runs: steps.train.outputs }, with: { by: auc, mode: max } }
   judge:
     uses: ./steps.ts#evaluate

@@ -37,7 +37,7 @@ describe('pipelines in YAML', () => {
       'train[0]',
       'train[1]',
       'train[2]',
-      'train', // the join
+      'train',
       'pick',
       'evaluate',
       'register',
@@ -52,7 +52,7 @@ describe('pipelines in YAML', () => {
 
   it('lists all problems at once with line and column', () => {
     const text = wrap(
-      '  a: { run: "true", tiemout: 3s }\n  b:\n    run: "true"\n    cache: { ttl: 7d }\n',
+      '  a: { run: "true", tiemout: 3s }\n  b:\n    run: "true"\n    image: python\n',
     );
     expect(problemsOf(text)).toEqual([
       {
@@ -62,10 +62,10 @@ describe('pipelines in YAML', () => {
         message: "'tiemout' is not known here. Did you mean 'timeout'?",
       },
       {
-        path: 'steps.b.cache',
+        path: 'steps.b.image',
         line: 7,
         column: 5,
-        message: "'cache' is not available in this version: leave it out.",
+        message: "'image' is not available in this version: leave it out.",
       },
     ]);
   });
@@ -103,6 +103,141 @@ describe('pipelines in YAML', () => {
         .map((p) => p.message)
         .join('\n'),
     ).toContain(part);
+  });
+
+  it('reads what a step sets; what is left out or equals the default is not in the plan', () => {
+    const [full, bare, defaulted] = compileYaml(
+      wrap(
+        `  full:
+    run: x
+    foreach: { a: params.list }
+    parallel: 3
+    items_max: 5000
+    min_success: 0.9
+    stop_after: 4
+    retry: { max: 3, on: [oom], delay: 10s, backoff: 1.5, max_delay: 10m }
+    timeout: 1h
+    total_timeout: 1d
+    priority: -5
+    secrets: [HF_TOKEN]
+    heartbeat: { timeout: 10m, from: [status, logs] }
+    cache: { ttl: 7d, key: ["src/prep/**", params.list, ./params.md] }
+  bare: { run: x, retry: { delay: 1s, backoff: 2, max_delay: 1m }, priority: 0, cache: false }
+  defaulted: { run: x, foreach: { a: params.list }, items_max: 1024, min_success: 1, cache: true, heartbeat: {} }
+`,
+        'params: { list: [1] }\n',
+      ),
+    ).steps;
+    expect(full).toEqual({
+      name: 'full',
+      argv: ['x'],
+      foreach: { a: 'params.list' },
+      parallel: 3,
+      itemsMax: 5_000,
+      minSuccess: 0.9,
+      stopAfter: 4,
+      needs: [],
+      pool: 'cpu',
+      timeoutSeconds: 3_600,
+      totalTimeoutSeconds: 86_400,
+      retry: { max: 3, on: ['oom'], delaySeconds: 10, factor: 1.5, maxDelaySeconds: 600 },
+      priority: -5,
+      secrets: ['HF_TOKEN'],
+      heartbeat: { timeoutSeconds: 600, from: ['logs', 'status'] },
+      cache: {
+        ttlSeconds: 604_800,
+        files: ['src/prep/**', './params.md'],
+        values: ['params.list'],
+      },
+    });
+    const usual = { pool: 'cpu', timeoutSeconds: 86_400, needs: [], argv: ['x'] };
+    const retry = { max: 2, on: ['crash', 'oom', 'timeout'] };
+    expect(bare).toEqual({ name: 'bare', ...usual, retry });
+    expect(defaulted).toEqual({
+      name: 'defaulted',
+      ...usual,
+      retry,
+      foreach: { a: 'params.list' },
+      cache: {},
+      heartbeat: { timeoutSeconds: 300, from: ['logs', 'metrics', 'status'] },
+    });
+  });
+
+  it('takes defaults for every step; entries of env, retry and heartbeat are merged', () => {
+    const [a, b, c] = compileYaml(
+      wrap(
+        `  a: { run: x, retry: { max: 0 }, env: { B: 3 }, heartbeat: { from: [logs] }, cache: false }
+  b: { run: x, foreach: { i: "[1]" }, stop_after: 3, secrets: [] }
+  c: { uses: builtin/nothing }
+`,
+        `defaults: { retry: { max: 4, delay: 5s }, env: { A: 1, B: 2 }, secrets: [S], total_timeout: 2d,
+  heartbeat: { timeout: 1m }, cache: { ttl: 1d }, priority: 2, min_success: 0.5, stop_after: 9 }
+`,
+      ),
+    ).steps;
+    expect(a).toMatchObject({
+      retry: { max: 0, delaySeconds: 5 },
+      env: { A: '1', B: '3' },
+      secrets: ['S'],
+      heartbeat: { timeoutSeconds: 60, from: ['logs'] },
+      totalTimeoutSeconds: 172_800,
+      priority: 2,
+    });
+    expect(a).not.toHaveProperty('cache');
+    expect(a).not.toHaveProperty('minSuccess');
+    expect(b).toMatchObject({ minSuccess: 0.5, stopAfter: 3, secrets: [], cache: {} });
+    for (const key of ['secrets', 'heartbeat', 'cache', 'minSuccess']) {
+      expect(c).not.toHaveProperty(key);
+    }
+  });
+
+  it.each<[string, string, string]>([
+    ['retry: { dealy: 1s }', 'retry.dealy', "Did you mean 'delay'?"],
+    ['retry: { on: [omm] }', 'retry.on', "Did you mean 'oom'?"],
+    ['retry: { delay: soon }', 'retry.delay', 'must be a duration'],
+    ['retry: { delay: 2d }', 'retry.delay', 'at most one day'],
+    ['retry: { backoff: 11 }', 'retry.backoff', 'from 1 to 10'],
+    ['retry: { backoff: "2" }', 'retry.backoff', 'must be a number'],
+    ['retry: { delay: 1m, max_delay: 1s }', 'retry.max_delay', 'shorter than the delay'],
+    ['total_timeout: 0s', 'total_timeout', 'longer than 0'],
+    ['total_timeot: 1h', 'total_timeot', "Did you mean 'total_timeout'?"],
+    ['min_success: 2, foreach: { i: "[1]" }', 'min_success', 'from 0 to 1'],
+    ['min_success: 0.5', 'min_success', 'only beside foreach'],
+    ['stop_after: 0, foreach: { i: "[1]" }', 'stop_after', 'at least 1'],
+    ['stop_after: 2', 'stop_after', 'only beside foreach'],
+    ['items_max: 10001, foreach: { i: "[1]" }', 'items_max', 'from 1 to 10000'],
+    ['items_max: 5', 'items_max', 'only beside foreach'],
+    ['priority: 101', 'priority', 'from -100 to 100'],
+    ['priority: 0.5', 'priority', 'must be a whole number'],
+    ['priorty: 5', 'priorty', "Did you mean 'priority'?"],
+    ['secrets: HF', 'secrets', 'must be a list of names'],
+    ['secrets: [HF-TOKEN]', 'secrets[0]', 'no name of an environment variable'],
+    ['secrets: [A, A]', 'secrets[1]', 'is there twice'],
+    ['secrets: [A], env: { A: x }', 'secrets[0]', 'stands in env, too'],
+    ['secrets: [ANNEAL_X]', 'secrets[0]', 'set by Anneal'],
+    ['heartbeat: 5m', 'heartbeat', 'must be a mapping with timeout, from'],
+    ['heartbeat: { from: [log] }', 'heartbeat.from', "Did you mean 'logs'?"],
+    ['heartbeat: { from: [] }', 'heartbeat.from', 'is empty'],
+    ['heartbeat: { timeout: 0s }', 'heartbeat.timeout', 'longer than 0'],
+    ['heartbeat: { timeuot: 5m }', 'heartbeat.timeuot', "Did you mean 'timeout'?"],
+    ['cache: yes', 'cache', 'must be true, false or a mapping'],
+    ['cache: { tll: 7d }', 'cache.tll', "Did you mean 'ttl'?"],
+    ['cache: { key: [../x] }', 'cache.key', 'no glob inside the project'],
+    ['cache: { key: [params.lrr] }', 'cache.key', "Did you mean 'lr'?"],
+    ['matrix: { a: 1 }', 'matrix', 'give foreach several variables'],
+  ])('explains %s with its place', (keys, path, part) => {
+    const head = 'params: { lr: 0.1 }\n';
+    const [problem, ...more] = problemsOf(wrap(`  a: { run: x, ${keys} }\n`, head));
+    expect(more).toEqual([]);
+    const [key = '', inner] = path.split(/[.[]/);
+    const line = `  a: { run: x, ${keys} }`;
+    const start = line.indexOf(` ${key}:`) + 1;
+    const nested = inner === undefined ? -1 : line.indexOf(` ${inner}:`, start);
+    const column = (nested < 0 ? start : nested + 1) + 1;
+    expect(problem?.path).toBe(`steps.a.${path}`);
+    expect(problem?.message).toContain(part);
+    expect(problem?.line).toBe(5);
+    if (!path.endsWith(']')) expect(problem?.column).toBe(column);
   });
 
   it('checks the params of a run: names, types, ranges, missing ones', () => {

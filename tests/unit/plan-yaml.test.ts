@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { needsOf } from '../../dag/validate';
 import { planId } from '../../dag/plan-id';
 import type { OutputSpec, ParamSpec, Plan, StepSpec } from '../../schemas/plan';
-import { FailureClass } from '../../schemas/plan';
+import { FailureClass, HeartbeatSource } from '../../schemas/plan';
 import { compileYaml } from '../../sdk/pipeline-yaml';
 import { planToYaml } from '../../sdk/plan-yaml';
 
@@ -74,27 +74,70 @@ const param = fc.oneof<fc.Arbitrary<ParamSpec>[]>(
 const seconds = fc.constantFrom(1, 0.5, 90, 3_600);
 const pool = fc.constantFrom('cpu', 'gpu-1');
 
-const step = fc.record(
+const delays = fc.record(
   {
-    name: fc.constant(''),
-    argv: fc.array(text, { minLength: 1, maxLength: 3 }).map((words) => ['run', ...words]),
-    with: fc.dictionary(
-      text.filter((key) => key !== '__proto__'),
-      json,
-      { maxKeys: 3 },
-    ),
-    outputs: fc.dictionary(name, output, { maxKeys: 3 }),
-    if: fc.constantFrom('params.flag', '1 < 2 and "a: b" != "#"'),
-    foreach: fc.constant({ seed: '[1, 2]' }),
-    needs: fc.constant([]),
-    pool,
-    timeoutSeconds: seconds,
-    retry: fc.record({ max: fc.nat({ max: 9 }), on: fc.subarray([...FailureClass.options]) }),
-    env: fc.dictionary(fc.constantFrom('A', 'LANG', 'X_1'), text, { maxKeys: 3 }),
-    checkpoint: fc.record({ keep: fc.integer({ min: 1, max: 9 }), graceSeconds: seconds }),
+    delaySeconds: fc.constantFrom(0, 0.5, 30),
+    factor: fc.constantFrom(1, 1.5, 10),
+    maxDelaySeconds: fc.constantFrom(90, 3_600),
   },
-  { requiredKeys: ['name', 'argv', 'needs', 'pool', 'timeoutSeconds', 'retry'] },
-) as fc.Arbitrary<StepSpec>;
+  { requiredKeys: [] },
+);
+const cache = fc.record(
+  {
+    ttlSeconds: seconds,
+    files: fc.subarray(['src/**', './params.lr', '*.csv'], { minLength: 1 }),
+    values: fc.subarray(['params.flag', 'params.flag == false'], { minLength: 1 }),
+  },
+  { requiredKeys: [] },
+);
+/** Rules that mean something only beside foreach. */
+const foreach = fc.record(
+  {
+    foreach: fc.constantFrom({ seed: '[1, 2]' }, { lr: '[0.1]', seed: '[1, 2]' }),
+    parallel: fc.integer({ min: 1, max: 10_000 }),
+    itemsMax: fc.constantFrom(1, 10_000),
+    minSuccess: fc.constantFrom(0, 0.9),
+    stopAfter: fc.integer({ min: 1, max: 9 }),
+  },
+  { requiredKeys: ['foreach'] },
+);
+
+const step = fc
+  .record(
+    {
+      name: fc.constant(''),
+      argv: fc.array(text, { minLength: 1, maxLength: 3 }).map((words) => ['run', ...words]),
+      with: fc.dictionary(
+        text.filter((key) => key !== '__proto__'),
+        json,
+        { maxKeys: 3 },
+      ),
+      outputs: fc.dictionary(name, output, { maxKeys: 3 }),
+      if: fc.constantFrom('params.flag', '1 < 2 and "a: b" != "#"'),
+      needs: fc.constant([]),
+      pool,
+      timeoutSeconds: seconds,
+      totalTimeoutSeconds: seconds,
+      retry: fc
+        .record({ max: fc.nat({ max: 9 }), on: fc.subarray([...FailureClass.options]), delays })
+        .map(({ delays: given, ...retry }) => ({ ...retry, ...given })),
+      priority: fc.constantFrom(-100, 7),
+      secrets: fc.subarray(['HF_TOKEN', 'b_2']),
+      heartbeat: fc.record({
+        timeoutSeconds: seconds,
+        from: fc.subarray([...HeartbeatSource.options], { minLength: 1 }),
+      }),
+      cache,
+      rules: fc.option(foreach, { nil: undefined }),
+      env: fc.dictionary(fc.constantFrom('A', 'LANG', 'X_1'), text, { maxKeys: 3 }),
+      checkpoint: fc.record({ keep: fc.integer({ min: 1, max: 9 }), graceSeconds: seconds }),
+    },
+    { requiredKeys: ['name', 'argv', 'needs', 'pool', 'timeoutSeconds', 'retry', 'rules'] },
+  )
+  .map(({ rules, ...spec }) => ({
+    ...spec,
+    ...rules,
+  })) as fc.Arbitrary<unknown> as fc.Arbitrary<StepSpec>;
 
 /** Plans that are valid: later steps may read outputs of earlier ones. */
 const anyPlan: fc.Arbitrary<Plan> = fc
@@ -153,10 +196,10 @@ describe('planToYaml', () => {
   });
 });
 
-describe('a plan of 500 steps', () => {
-  const steps = Array.from({ length: 500 }, (_, i) => {
+describe('a plan of 10,000 steps', () => {
+  const steps = Array.from({ length: 10_000 }, (_, i) => {
     const inputs = i === 0 ? '' : `, inputs: { x: steps.s${i - 1}.outputs.x }`;
-    return `  s${i}: { run: "true", outputs: { x: value }${inputs} }`;
+    return `  s${i}: { run: x, outputs: { x: value }${inputs} }`;
   });
   const text = (list: readonly string[]): string =>
     `version: 1\nname: p\nsteps:\n${list.join('\n')}\n`;
@@ -166,6 +209,10 @@ describe('a plan of 500 steps', () => {
     expect(plan.steps.map(({ needs }) => needs)).toEqual(
       steps.map((_, i) => (i === 0 ? [] : [`s${i - 1}`])),
     );
-    expect(compileYaml(planToYaml(plan))).toEqual(plan);
+  });
+
+  it('may not have one step more', () => {
+    const more = [...steps, '  s10000: { run: x }'];
+    expect(() => compileYaml(text(more))).toThrow('at most 10000');
   });
 });

@@ -33,6 +33,10 @@ describe('validatePlan', () => {
   it.each<[string, string[], string]>([
     ['a condition that is no truth value', problemsOf(step('a', { if: 'params.lr' })), 'true or false, not a number'],
     ['a foreach over no list', problemsOf(step('a', { foreach: { x: 'params.lr' } })), 'must be a list, not a number'],
+    ['a foreach over a number made earlier', problemsOf(one, step('a', { foreach: { x: 'steps.one.outputs.loss' } })), 'must be a list, not a number'],
+    ['a cache for a built-in', problemsOf(step('a', { uses: 'builtin/nothing', cache: {} })), 'means nothing for a built-in'],
+    ['secrets for a built-in', problemsOf(step('a', { uses: 'builtin/nothing', secrets: ['A'] })), 'means nothing for a built-in'],
+    ['an artifact in a cache key', problemsOf(one, step('a', { cache: { values: ['steps.one.outputs.model'] } })), 'make it an input'],
     ['types that are never equal', problemsOf(step('a', { if: 'params.lr == "x"' })), 'compares a number with a string'],
     ['a sum of number and text', problemsOf(step('a', argv('${{ params.lr + "x" }}'))), 'a number on one side and a string'],
     ['a number where truth is needed', problemsOf(step('a', { if: 'not params.lr' })), "'!' needs a boolean"],
@@ -71,14 +75,12 @@ describe('validatePlan', () => {
       ['c', 'a'],
     ] as const;
     const steps = circle.map(([name, after]) => step(name, { after: [after] }));
-    expect(problemsOf(...steps)).toEqual([
-      'steps need each other in a circle: a → b → c → a; cut it once.',
-    ]);
+    expect(problemsOf(...steps)).toEqual(['steps need each other in a circle: a → b → c → a.']);
   });
 
   it('stops at 10,000 steps', () => {
     const steps = Array.from({ length: 10_001 }, (_, i) => step(`s${i}`));
-    expect(problemsOf(...steps)).toEqual(['steps are 10001; at most 10000: join some of them.']);
+    expect(problemsOf(...steps)).toEqual(['steps are 10001; at most 10000.']);
     expect(problemsOf(...steps.slice(1))).toEqual([]);
   });
 });
