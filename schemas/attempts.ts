@@ -35,25 +35,12 @@ export const Download = z.object({
 });
 export type Download = z.infer<typeof Download>;
 
-/** What a step can show that it is alive by. */
-export type HeartbeatSource = 'logs' | 'metrics' | 'status';
-/** A step's spec with what its worker takes care of. */
-const TicketSpec = StepSpec.extend({
-  secrets: z.array(z.string()).optional(), // names of variables
-  heartbeat: z
-    .strictObject({
-      timeoutSeconds: z.number(),
-      from: z.array(z.enum(['logs', 'metrics', 'status'])),
-    })
-    .optional(),
-});
-
 /** Everything a node needs to run one attempt. */
 export const AttemptTicket = z.object({
   /** True when the step was committed before: run nothing, return `outputs`. */
   committed: Outputs.nullable(),
   token: z.string(),
-  spec: TicketSpec,
+  spec: StepSpec,
   pipeline: z.string(),
   argv: z.array(z.string()), // rendered; empty for a function step
   env: z.record(z.string(), z.string()),

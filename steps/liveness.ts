@@ -1,4 +1,4 @@
-import type { HeartbeatSource } from '../schemas/attempts';
+import type { HeartbeatSource } from '../schemas/plan';
 
 /** How closely the silence is measured; timeouts are whole seconds. */
 const LOOK_MS = 500;

@@ -4,6 +4,7 @@ import {
   CancelledFailure,
   TimeoutFailure,
 } from '@temporalio/common';
+import { RETRY_DELAYS, retryDelays, type RetryDelays } from '../dag/retry-delays';
 import type { NodeSettings } from '../schemas/graph';
 import type { FailureClass } from '../schemas/plan';
 
@@ -25,8 +26,6 @@ export type RetryDecision =
 const INFRASTRUCTURE_RETRIES_MAX = 20;
 /** A lost attempt goes on at once; from the third in a row of losses the delays grow. */
 const FREE_LOSSES = 3;
-const DELAY_FIRST_MS = 1_000;
-const DELAY_MAX_MS = 60_000;
 /** Long enough for the last lines of a traceback; the whole of it stands in the step's log. */
 const REASON_CHARS_MAX = 2_000;
 
@@ -80,16 +79,17 @@ export function decideRetry(
         why: `lost ${lost} times; ${INFRASTRUCTURE_RETRIES_MAX} are retried`,
       };
     }
-    return { isRetried: true, delayMs: lost < FREE_LOSSES ? 0 : delayMs(lost - FREE_LOSSES) };
+    const waits = lost >= FREE_LOSSES;
+    return { isRetried: true, delayMs: waits ? delayMs(lost - FREE_LOSSES, RETRY_DELAYS) : 0 };
   }
   const { max, on } = node.retry;
   if (!on.includes(failureClass))
     return { isRetried: false, why: `${failureClass} is not retried` };
   if (before.user >= max) return { isRetried: false, why: `no retry left of ${max}` };
-  return { isRetried: true, delayMs: delayMs(before.user) };
+  return { isRetried: true, delayMs: delayMs(before.user, retryDelays(node.retry)) };
 }
 
-/** 1 s, 2 s, 4 s, … at most a minute. */
-function delayMs(n: number): number {
-  return Math.min(DELAY_FIRST_MS * 2 ** n, DELAY_MAX_MS);
+/** The delay before the retry `n`, from 0 on. */
+function delayMs(n: number, { delaySeconds, factor, maxDelaySeconds }: RetryDelays): number {
+  return Math.round(Math.min(delaySeconds * factor ** n, maxDelaySeconds) * 1000);
 }

@@ -2,8 +2,15 @@ import { ActivityFailure, ApplicationFailure } from '@temporalio/common';
 import { CancellationScope, sleep } from '@temporalio/workflow';
 import type { ExecuteStepInput } from '../schemas/attempts';
 import type { GraphNode, NodeSettings } from '../schemas/graph';
+import type { FailureClass } from '../schemas/plan';
 import { decideStep, executeBuiltin, executeStep } from './proxies';
-import { classify, decideRetry, isInfrastructure, type FailureCounts } from './retry';
+import {
+  classify,
+  decideRetry,
+  isInfrastructure,
+  type FailureCounts,
+  type RetryDecision,
+} from './retry';
 import type { TransitionLog } from './transition-log';
 
 /** The run that a step belongs to, as its steps see it. */
@@ -42,7 +49,7 @@ export async function runStep(context: StepContext, step: RunStep): Promise<Step
   const { node, settings } = step;
   const readyAtMs = Date.now();
   if (settings.conditional || node.kind === 'expand') {
-    const verdict = await decide(context, step);
+    const verdict = await judge(context, step);
     if (verdict !== undefined) return verdict;
   }
   if (settings.builtin) return runBuiltin(context, step, readyAtMs);
@@ -50,7 +57,7 @@ export async function runStep(context: StepContext, step: RunStep): Promise<Step
 }
 
 /** Works out the `if` and the list of a node, and looks for its result; undefined if it is to run. */
-async function decide(context: StepContext, step: RunStep): Promise<StepEnd | undefined> {
+async function judge(context: StepContext, step: RunStep): Promise<StepEnd | undefined> {
   const { projectId, runId, log } = context;
   const { node, attempts: attempt } = step;
   const { key } = node;
@@ -85,11 +92,13 @@ async function runAttempts(
   for (let attempt = step.attempts + 1; ; attempt += 1) {
     try {
       const input = inputOf(context, { ...step, attempt, readyAtMs });
-      await executeStep(settings, input, context.priority());
+      const leftSeconds = secondsLeft(settings, firstReadyAtMs);
+      const timeoutSeconds = Math.min(input.timeoutSeconds, leftSeconds);
+      await executeStep(settings, { ...input, timeoutSeconds }, context.priority());
       return { key: node.key, end: 'succeeded' };
     } catch (error) {
       if (isCancelled()) return stop(context, step, attempt);
-      const ended = failAttempt(context, { node, settings, attempt, error, counts });
+      const ended = failAttempt(context, { ...step, attempt, error, counts, firstReadyAtMs });
       if ('end' in ended) return ended;
       if (!(await pause(ended.delayMs))) return stop(context, step, attempt);
       counts = ended.counts;
@@ -138,15 +147,36 @@ interface FailedAttempt extends Pick<RunStep, 'node' | 'settings'> {
   readonly attempt: number;
   readonly error: unknown;
   readonly counts: FailureCounts;
+  readonly firstReadyAtMs: number;
+}
+
+/** How much of the time for all attempts is left, at least a second; without a limit, for ever. */
+function secondsLeft({ totalTimeoutSeconds }: NodeSettings, firstReadyAtMs: number): number {
+  if (totalTimeoutSeconds === undefined) return Infinity;
+  return Math.max(1, Math.ceil(totalTimeoutSeconds - (Date.now() - firstReadyAtMs) / 1000));
+}
+
+/** The decision by class and budgets; none if another attempt would begin after the total timeout. */
+function decide(
+  { settings, counts, firstReadyAtMs }: FailedAttempt,
+  failureClass: FailureClass,
+): RetryDecision {
+  const decision = decideRetry(settings, failureClass, counts);
+  const { totalTimeoutSeconds } = settings;
+  if (!decision.isRetried || totalTimeoutSeconds === undefined) return decision;
+  const spentMs = Date.now() + decision.delayMs - firstReadyAtMs;
+  if (spentMs < totalTimeoutSeconds * 1000) return decision;
+  return { isRetried: false, why: `the ${totalTimeoutSeconds} s for all attempts are spent` };
 }
 
 /** Classifies a failed attempt: the end of the step, or how long to wait for the next attempt. */
 function failAttempt(
   context: StepContext,
-  { node, settings, attempt, error, counts }: FailedAttempt,
+  failed: FailedAttempt,
 ): StepEnd | { readonly delayMs: number; readonly counts: FailureCounts } {
+  const { node, attempt, error, counts } = failed;
   const { failureClass, reason } = classify(error);
-  const decision = decideRetry(settings, failureClass, counts);
+  const decision = decide(failed, failureClass);
   const isLost = isInfrastructure(failureClass);
   const step = { stepKey: node.key, attempt, failureClass, isLost };
   if (!decision.isRetried) {
