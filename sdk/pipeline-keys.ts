@@ -4,8 +4,8 @@ import type { PathParts } from './problem-path';
 
 /** Words of the pipeline language that this version does not carry out yet. */
 const LATER = new Set([
-  'on', 'on_success', 'on_failure', 'always', 'mlflow', 'adopt', 'schedule', 'every', 'gpus',
-  'memory', 'cpus', 'spot', 'nodes', 'image',
+  'on', 'on_success', 'on_failure', 'always', 'mlflow', 'adopt', 'schedule', 'every', 'matrix',
+  'gpus', 'memory', 'cpus', 'spot', 'nodes', 'image',
 ]); // prettier-ignore
 
 /** A place in a pipeline: which keys may stand there, and how to report others. */
@@ -25,9 +25,6 @@ export function checkKeys(value: Readonly<Record<string, unknown>>, at: Place): 
 
 function unknownKey(key: string, known: readonly string[]): string {
   if (LATER.has(key)) return `'${key}' is not available in this version: leave it out.`;
-  if (key === 'matrix') {
-    return "'matrix' is not known: give foreach several variables, and it runs every combination.";
-  }
   return `'${key}' is not known here.${suggest(key, known)}`;
 }
 

@@ -1,7 +1,7 @@
 import { getPipelineRun } from '../../pipelines/pipeline-runs';
 import { listSteps } from '../../pipelines/step-reasons';
 import { listTransitions } from '../../pipelines/transitions';
-import type { FailureClass } from '../../schemas/plan';
+import type { FailureClass, StepSpec } from '../../schemas/plan';
 import { pipelineRunWorkflowId } from '../../workflows/contract';
 import { plan, step } from '../support/plans';
 import { until } from '../support/step-lab';
@@ -68,6 +68,19 @@ describe('failing steps', () => {
     });
     const run = await getPipelineRun(lab.database, { projectId, id: runId });
     expect(run.reason).toBe('train: crash: attempt 2 said no (no retry left of 1)');
+  });
+
+  it('waits as long as the step says, until the time for all attempts is spent', async () => {
+    lab.bodies = { train: failing('crash', 'crash', 'crash', 'crash', 'crash') };
+    const retry: StepSpec['retry'] = { max: 5, on: ['crash'], delaySeconds: 0.2, factor: 3 };
+    const train = step('train', { retry, totalTimeoutSeconds: 3 });
+    const { runId, status } = await lab.run(plan([train]));
+    expect(status).toBe('failed');
+    const seen = await listTransitions(lab.database, { projectId, runId, after: 0, limit: 100 });
+    const reasons = seen.map((t) => t.reason ?? '');
+    // 0.2 s, 0.6 s, 1.8 s: the third delay, or a slow machine's second, would end behind the 3 s
+    expect(reasons).toContain('crash: attempt 1 said no; attempt 2 in 0.2 s');
+    expect(reasons.at(-1)).toMatch(/the 3 s for all attempts are spent/);
   });
 
   it('does not try a class again that the step does not name', async () => {
