@@ -21,6 +21,7 @@ import { registerObjects } from './routes/v1/objects';
 import { registerPipelineRuns } from './routes/v1/pipeline-runs';
 import { registerRunEvents } from './routes/v1/run-events';
 import { registerSteps } from './routes/v1/steps';
+import { registerSchedules } from './routes/v1/schedules';
 import { registerStatus, type PartCheck } from './routes/v1/status';
 
 const VERSION = '0.1.0';
@@ -47,6 +48,7 @@ export function registerRoutes(app: FastifyInstance, parts: Parts): void {
   registerPipelineRuns(app, parts);
   registerRunEvents(app, parts);
   registerSteps(app, parts);
+  registerSchedules(app, parts);
   registerAttempts(app, { ...parts, createToken });
   registerStatus(app, { version: VERSION, parts: checksOf(parts) });
 

@@ -12,6 +12,7 @@ import { temporalConnection } from '../config/temporal';
 import type { WorkflowEnd } from '../pipelines/janitor';
 import type { PipelineRunStarter } from '../pipelines/pipeline-runs';
 import type { WorkerWatch } from '../pipelines/pools';
+import type { Scheduler } from '../pipelines/schedules';
 import {
   CHANGE_ALIAS_UPDATE,
   CONTROL_QUEUE,
@@ -29,10 +30,11 @@ import {
 } from '../workflows/contract';
 import { createInFlight, type InFlight } from './in-flight';
 import { CALL_TIMEOUT_MS, within } from './starter/calls';
+import { createScheduler } from './starter/schedules';
 import { findEndedWorkflows, findWorkflow } from './starter/workflows';
 
 /** The only Temporal client of the api and of the control worker. */
-export interface Starter extends PipelineRunStarter, WorkerWatch {
+export interface Starter extends PipelineRunStarter, Scheduler, WorkerWatch {
   /** Changes an alias in the order of arrival at the model's entity workflow. */
   changeAlias(projectId: string, model: string, change: ChangeAlias): Promise<ChangedAlias>;
   /** How the workflows of these runs ended; open ones are left out. */
@@ -59,6 +61,7 @@ export function openStarter(config: Config): Starter {
   const client = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
   const inFlight = createInFlight(ALIAS_CHANGES_MAX);
   return {
+    ...createScheduler(client),
     ping: () =>
       within(client, CALL_TIMEOUT_MS, async () => {
         await connection.workflowService.getSystemInfo({});

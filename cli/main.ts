@@ -7,6 +7,7 @@ import { registerModel } from './model';
 import type { OutputFormat } from './output';
 import { report } from './report';
 import { registerRun } from './run';
+import { registerSchedule } from './schedule';
 import { registerToken } from './token';
 import { ANNEAL_VERSION } from './version';
 
@@ -45,6 +46,7 @@ export function createProgram(): Command {
   registerDoctor(program);
   registerRun(program);
   registerModel(program);
+  registerSchedule(program);
   registerToken(program);
   return program;
 }

@@ -8,7 +8,7 @@ import type { Params, Plan } from '../schemas/plan';
 import { packCode, uploadCode } from '../sdk/code-bundle';
 import { loadPipeline } from '../sdk/load-pipeline';
 import { PRIORITY_MAX, PRIORITY_MIN } from '../workflows/contract';
-import { contextOf, wholeNumber } from './context';
+import { contextOf, wholeNumber, type CliContext } from './context';
 import { followRun } from './follow';
 import { printLine, printResult, say } from './output';
 import { collect, parseParams } from './params';
@@ -54,20 +54,9 @@ export function registerStart(run: Command): void {
 async function start(file: string, options: StartOptions, command: Command): Promise<void> {
   const context = contextOf(command);
   const { http, format, hint } = context;
-  const folder = resolve(options.code ?? dirname(file));
-  // every mistake in the command is found before anything is sent
-  const plan = await loadPipeline(file).catch((error: unknown) => {
-    throw inFile(file, error);
-  });
-  const params = readParams(plan, options.param);
-  requireArgument(existsSync(folder), `There is no folder '${folder}' to take the code from.`);
-  const packed = await packCode(folder);
-  for (const warning of packed.warnings) say(`warning: ${warning}`);
-  await uploadCode(http, packed);
+  const template = await sendPipeline(context, file, options);
   const started = await http.post<PipelineRun>('/api/v1/pipeline-runs', {
-    plan,
-    params,
-    codeDigest: packed.digest,
+    ...template,
     ...(options.runKey === undefined ? {} : { runKey: options.runKey }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
   });
@@ -80,6 +69,25 @@ async function start(file: string, options: StartOptions, command: Command): Pro
     printLine(id);
     say(`Started. Watch it with: ${hint(`run logs ${id} --follow`)}`);
   }
+}
+
+/** Checks a pipeline file and its params, and sends its code: what a run of it is started from. */
+export async function sendPipeline(
+  { http }: CliContext,
+  file: string,
+  options: { readonly param: readonly string[]; readonly code?: string },
+): Promise<{ readonly plan: Plan; readonly params: Params; readonly codeDigest: string }> {
+  const folder = resolve(options.code ?? dirname(file));
+  // every mistake in the command is found before anything is sent
+  const plan = await loadPipeline(file).catch((error: unknown) => {
+    throw inFile(file, error);
+  });
+  const params = readParams(plan, options.param);
+  requireArgument(existsSync(folder), `There is no folder '${folder}' to take the code from.`);
+  const packed = await packCode(folder);
+  for (const warning of packed.warnings) say(`warning: ${warning}`);
+  await uploadCode(http, packed);
+  return { plan, params, codeDigest: packed.digest };
 }
 
 /** What was given, after it was checked as the server will; defaults stay the server's business. */

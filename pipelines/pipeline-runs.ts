@@ -7,12 +7,12 @@ import { loseOpenAttempts } from '../storage/postgres/attempts';
 import { errorCode, type Postgres, type Sql } from '../storage/postgres/client';
 import { insertExperiment, selectExperimentByName } from '../storage/postgres/experiments';
 import * as stored from '../storage/postgres/pipeline-runs';
-import { findPlan, insertPlan } from '../storage/postgres/plans';
+import { insertPlan } from '../storage/postgres/plans';
 import { closeRunsOfPipelineRun } from '../storage/postgres/runs';
 import { findOutputs, measureOutputs } from '../storage/postgres/step-outputs';
 import { endOpenSteps, insertSteps } from '../storage/postgres/steps';
 import type { BegunRun, ControlRun, RunPipelineInput } from '../workflows/contract';
-import { preparePlan, type PreparedPlan } from './plans';
+import { preparePlan, prepareStored, type PreparedPlan } from './plans';
 import { askForResults, toSteps, withoutItems } from './segments';
 import { endStepTokens } from './step-tokens';
 
@@ -109,7 +109,7 @@ export async function beginPipelineRun(
 ): Promise<BegunRun> {
   const { projectId = 'default', runId: id, codeDigest, runKey, priority } = input;
   requireArgument(RUN_ID.test(id), `The run id '${id}' must be 1 to 80 characters without blanks.`);
-  const prepared = await preparedFor(deps, { ...input, projectId });
+  const prepared = await prepareStored(deps, { ...input, projectId });
   const { planId, plan, params, graph } = prepared;
   const of = { projectId, id, planId, pipeline: plan.name, params };
   const run = { ...of, codeDigest, runKey, priority, ...resumeOf(plan, input) };
@@ -141,19 +141,6 @@ async function ensureExperiment(
 ): Promise<void> {
   const there = await selectExperimentByName(sql, experiment);
   if (there === undefined) await insertExperiment(sql, experiment);
-}
-
-async function preparedFor(
-  deps: PipelineRunDeps,
-  input: RunPipelineInput & { readonly projectId: string },
-): Promise<PreparedPlan> {
-  const { projectId, planId: id, params } = input;
-  if ((input.plan === undefined) === (id === undefined)) {
-    throw new AppError('INVALID_ARGUMENT', "Give exactly one of 'plan' and 'planId'.");
-  }
-  if (id === undefined) return preparePlan({ plan: input.plan, params });
-  const plan = found(await findPlan(deps.postgres, { projectId, id }), 'plan', id);
-  return preparePlan({ plan, params });
 }
 
 /** Says in our words why Postgres refused a run. */

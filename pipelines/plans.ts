@@ -3,9 +3,11 @@ import { ExpressionError } from '../dag/expressions';
 import { resolveParams } from '../dag/params';
 import { planId } from '../dag/plan-id';
 import { needsOf, validatePlan } from '../dag/validate';
-import { AppError, type Problem } from '../errors/app-error';
+import { AppError, found, type Problem } from '../errors/app-error';
 import type { Graph } from '../schemas/graph';
 import { Params, Plan, PLAN_LIMITS } from '../schemas/plan';
+import type { Postgres } from '../storage/postgres/client';
+import { findPlan } from '../storage/postgres/plans';
 
 /** A plan that was checked together with the parameters of one run. */
 export interface PreparedPlan {
@@ -35,6 +37,25 @@ export function preparePlan(given: {
   if (!parsed.success) throw new AppError('INVALID_ARGUMENT', 'The params are not a JSON object.');
   const params = resolveParams(plan, parsed.data);
   return { planId: planId(plan), plan, params, graph: expand(plan, params) };
+}
+
+/** Checks a plan, given as it is or as the id of a stored one, with the params of a run. */
+export async function prepareStored(
+  deps: { readonly postgres: Postgres },
+  input: {
+    readonly projectId: string;
+    readonly plan?: Plan | undefined;
+    readonly planId?: string | undefined;
+    readonly params?: Params | undefined;
+  },
+): Promise<PreparedPlan> {
+  const { projectId, planId: id, params } = input;
+  if ((input.plan === undefined) === (id === undefined)) {
+    throw new AppError('INVALID_ARGUMENT', "Give exactly one of 'plan' and 'planId'.");
+  }
+  if (id === undefined) return preparePlan({ plan: input.plan, params });
+  const plan = found(await findPlan(deps.postgres, { projectId, id }), 'plan', id);
+  return preparePlan({ plan, params });
 }
 
 function parsePlan(given: unknown): Plan {

@@ -8,6 +8,7 @@ export interface Http {
   get<T>(path: string): Promise<T>;
   post<T>(path: string, body: unknown): Promise<T>;
   put<T>(path: string, body: unknown): Promise<T>;
+  delete(path: string): Promise<void>;
   /** Repeats any work as patiently as a call; the work must tolerate it. */
   repeat<T>(work: () => Promise<T>): Promise<T>;
 }
@@ -37,6 +38,7 @@ export function createHttp(options: HttpOptions): Http {
     get: (path) => call('GET', path),
     post: (path, body) => call('POST', path, body),
     put: (path, body) => call('PUT', path, body),
+    delete: (path) => call('DELETE', path),
     repeat,
   };
 }

@@ -57,6 +57,7 @@ WITH steered AS (
 ${INSERT_AUDIT}
 VALUES ($1, $5, 'pipeline-run.' || $6, 'pipeline-run/' || $2, $7)`;
 const FIND = `SELECT ${COLUMNS} FROM pipeline_runs WHERE project_id = $1 AND id = $2`;
+const FIND_SOME = `SELECT ${COLUMNS} FROM pipeline_runs WHERE project_id = $1 AND id = ANY($2)`;
 const FIND_BY_RUN_KEY = `
 SELECT ${COLUMNS} FROM pipeline_runs WHERE project_id = $1 AND run_key = $2`;
 // created_at falls while id rises, so the row comparison is spelt out; the first half uses the index
@@ -146,6 +147,14 @@ export async function findPipelineRun(
 ): Promise<PipelineRun | undefined> {
   const [row] = await sql.query<Row>(FIND, [key.projectId, key.id]);
   return row === undefined ? undefined : toRun(row);
+}
+
+/** Those of these runs that are there, in any order. */
+export async function findPipelineRuns(
+  sql: Sql,
+  some: { readonly projectId: string; readonly ids: readonly string[] },
+): Promise<PipelineRun[]> {
+  return (await sql.query<Row>(FIND_SOME, [some.projectId, some.ids])).map(toRun);
 }
 
 /** The run that was started with this key, or undefined. */

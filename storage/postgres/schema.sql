@@ -297,6 +297,16 @@ CREATE TABLE runs (
 );
 CREATE INDEX runs_by_experiment ON public.runs USING btree (project_id, experiment_id, started_ms DESC, id);
 
+CREATE TABLE schedules (
+  project_id text NOT NULL,
+  name text NOT NULL,
+  spec jsonb NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  updated_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT schedules_pkey PRIMARY KEY (project_id, name),
+  CONSTRAINT schedules_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id)
+);
+
 CREATE TABLE schema_migrations (
   number integer NOT NULL,
   name text NOT NULL,
