@@ -1,7 +1,7 @@
 import { gzipSync } from 'node:zlib';
+import { GOOD_BODIES } from '../support/good-bodies';
 import { callHttp, type HttpReply } from '../support/http';
 import { placesIn, replaceAt, valueAt, type Place } from '../support/json-places';
-import { plan, step } from '../support/plans';
 import { ATTEMPT, startWholeApi, type ApiRoute, type WholeApi } from '../support/whole-api';
 
 let api: WholeApi;
@@ -126,46 +126,6 @@ it.each(BAD.filter(({ mlflow }) => mlflow === undefined))(
   },
 );
 
-const DIGEST = 'a'.repeat(64);
-const MANIFEST = [{ path: 'model.bin', digest: DIGEST, sizeBytes: 1 }];
-/** A body that each route of ours takes; whoever adds a route adds one here. */
-const GOOD: Readonly<Record<string, object>> = {
-  'POST /api/v1/artifacts': { kind: 'model', manifest: MANIFEST },
-  'POST /api/v1/objects/plan': { objects: [{ digest: DIGEST, sizeBytes: 1 }] },
-  'POST /api/v1/pipeline-runs': {
-    plan: plan([step('a', { env: { A: '1' }, with: { n: 'x' } })], { lr: { type: 'number' } }),
-    ...{ params: { lr: 1 }, codeDigest: DIGEST, runKey: 'nightly' },
-  },
-  'POST /api/v1/pipeline-runs/:id/cancel': {},
-  'POST /api/v1/pipeline-runs/:id/control': { action: 'pause', reason: 'x' },
-  'POST /api/v1/pipeline-runs/:id/resume': { from: 'a', codeDigest: DIGEST, dryRun: true },
-  'PUT /api/v1/schedules/:name': {
-    plan: plan([step('a')], { lr: { type: 'number' } }),
-    ...{ params: { lr: 1 }, codeDigest: DIGEST, cron: '@daily', timezone: 'UTC', overlap: 'skip' },
-    ...{ catchUpSeconds: 60, jitterSeconds: 1, paused: true, note: 'x' },
-  },
-  'POST /api/v1/schedules/:name/pause': { note: 'x' },
-  'POST /api/v1/schedules/:name/unpause': { note: 'x' },
-  'POST /api/v1/schedules/:name/trigger': {},
-  'POST /api/v1/schedules/:name/backfill': {
-    ...{ from: '2026-01-01T00:00:00Z', to: '2026-01-02T00:00:00Z', overlap: 'allow' },
-  },
-  'DELETE /api/v1/schedules/:name': {},
-  'PUT /api/v1/models/:name/aliases/:alias': {
-    ...{ version: 1, expectedVersion: 2, reason: 'better', idempotencyKey: 'k' },
-  },
-  'POST /api/v1/attempts': { ...ATTEMPT, node: 'n1' },
-  'POST /api/v1/attempts/self/logs': {
-    lines: [{ seq: 0, at: '2026-01-01T00:00:00Z', stream: 'stdout', text: 'x' }],
-  },
-  'POST /api/v1/attempts/self/progress': {
-    ...{ fraction: 0.5, etaSeconds: 1, message: 'half', metrics: { loss: 1 } },
-  },
-  'POST /api/v1/attempts/self/checkpoints': { name: 'c1', manifest: MANIFEST },
-  'POST /api/v1/attempts/self/older-checkpoint': { unusable: [DIGEST] },
-  'POST /api/v1/attempts/self/commit': { artifacts: { model: MANIFEST }, values: { n: 1 } },
-  'POST /api/v1/attempts/self/fail': { failureClass: 'crash', reason: 'x', exitCode: 1 },
-};
 function ownRoute(name: string): ApiRoute {
   const route = routesWithBody().find(({ method, url }) => `${method} ${url}` === name);
   if (route === undefined) throw new Error(`no route ${name}`);
@@ -174,13 +134,15 @@ function ownRoute(name: string): ApiRoute {
 
 it('has a body for every route of ours', () => {
   const own = routesWithBody().filter(({ url }) => !isMlflow(url));
-  expect(own.map(({ method, url }) => `${method} ${url}`).sort()).toEqual(Object.keys(GOOD).sort());
+  expect(own.map(({ method, url }) => `${method} ${url}`).sort()).toEqual(
+    Object.keys(GOOD_BODIES).sort(),
+  );
 });
 
 /** JSON of any shape stands here by design. */
 const ANY_JSON = /^(values|params|plan\.steps\.0\.with)\.\w+/;
 
-describe.each(Object.entries(GOOD))('%s', (name, good) => {
+describe.each(Object.entries(GOOD_BODIES))('%s', (name, good) => {
   it('names the field that has another type, at any depth', async () => {
     const before = await api.countRows();
     for (const place of placesIn(good).slice(1)) {
@@ -216,12 +178,13 @@ function wrongFor(value: unknown): unknown[] {
 /** An object whose names are fields, not keys that the caller chooses. */
 function hasFields(good: object, place: Place): boolean {
   const value = valueAt(good, place);
-  const maps = /^(params|values|artifacts|metrics|plan\.params|plan\.steps\.0\.(env|with))$/;
+  const maps =
+    /^(params|values|artifacts|metrics|variables|plan\.params|plan\.steps\.0\.(env|with))$/;
   return typeof value === 'object' && !Array.isArray(value) && !maps.test(place.join('.'));
 }
 
 it('refuses texts that cannot be stored, or stores them; it never breaks', async () => {
-  for (const [name, good] of Object.entries(GOOD)) {
+  for (const [name, good] of Object.entries(GOOD_BODIES)) {
     // need Temporal: tests/workflow
     if (/pipeline-runs(\/:id\/(control|resume))?$|PUT .*schedules/.test(name)) continue;
     for (const place of placesIn(good)) {
