@@ -3,16 +3,16 @@
  *   npm run bench -- engine [--steps 10000] [--times 1] [--singles 30]
  * From inside: the times in the transition rows. From outside: the wall clock of this process.
  */
-import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { ReadyStack } from '../dev/main';
-import type { PipelineRun, Transition } from '../schemas/pipeline-runs';
+import type { Transition } from '../schemas/pipeline-runs';
 import type { Plan } from '../schemas/plan';
 import { createHttp, type Http } from '../sdk/http';
 import { buildOnce, startDev } from '../tests/support/dev-stack';
 import { plan, step } from '../tests/support/plans';
 import { cpuSeconds } from './cpu';
-import { printRows, seconds, type Figure } from './report';
+import { printRows, type Figure } from './report';
+import { RUNS, runToEnd } from './runs';
 
 const { values } = parseArgs({
   options: {
@@ -21,24 +21,11 @@ const { values } = parseArgs({
     singles: { type: 'string', default: '30' },
   },
 });
-const RUN_TIMEOUT_MS = 900_000;
-const POLL_MS = 50;
-const RUNS = '/api/v1/pipeline-runs';
+const WAITING = { pollMs: 50, timeoutMs: 900_000 } as const;
 const command = 'npm run bench -- engine';
 const nothing = { uses: 'builtin/nothing' } as const;
 
-async function run(http: Http, of: Plan): Promise<PipelineRun & { readonly wall: number }> {
-  const begun = performance.now();
-  const { id } = await http.post<PipelineRun>(RUNS, { plan: of });
-  for (;;) {
-    const now = await http.get<PipelineRun>(`${RUNS}/${id}`);
-    if (now.status === 'succeeded') return { ...now, wall: seconds(begun) };
-    if (now.endedAt !== null || seconds(begun) * 1000 > RUN_TIMEOUT_MS) {
-      throw new Error(`the run is ${now.status}: ${now.reason ?? 'it did not end in time'}`);
-    }
-    await sleep(POLL_MS);
-  }
-}
+const run = (http: Http, of: Plan): ReturnType<typeof runToEnd> => runToEnd(http, of, WAITING);
 
 async function transitionsOf(http: Http, id: string): Promise<Transition[]> {
   const all: Transition[] = [];

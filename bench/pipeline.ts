@@ -4,15 +4,15 @@
  * Times are those of the database, so polling adds nothing. A step is a process of its own (`true`).
  */
 import { parseArgs } from 'node:util';
-import { setTimeout as sleep } from 'node:timers/promises';
 import type { ReadyStack } from '../dev/main';
-import type { PipelineRun, Transition } from '../schemas/pipeline-runs';
+import type { Transition } from '../schemas/pipeline-runs';
 import type { Plan } from '../schemas/plan';
 import { createHttp, type Http } from '../sdk/http';
 import { buildOnce, startDev } from '../tests/support/dev-stack';
 import { plan, step } from '../tests/support/plans';
 import { cpuSeconds } from './cpu';
 import { printRows, type Figure } from './report';
+import { RUNS, runToEnd } from './runs';
 
 const { values } = parseArgs({
   options: {
@@ -21,24 +21,10 @@ const { values } = parseArgs({
     singles: { type: 'string', default: '30' },
   },
 });
-const RUN_TIMEOUT_MS = 600_000;
-const POLL_MS = 100;
-const RUNS = '/api/v1/pipeline-runs';
+const WAITING = { pollMs: 100, timeoutMs: 600_000 } as const;
 const command = 'npm run bench -- pipeline';
 
-/** Starts it and waits for its end. */
-async function run(http: Http, of: Plan): Promise<PipelineRun> {
-  const { id } = await http.post<PipelineRun>(RUNS, { plan: of });
-  const deadline = Date.now() + RUN_TIMEOUT_MS;
-  for (;;) {
-    const now = await http.get<PipelineRun>(`${RUNS}/${id}`);
-    if (now.status === 'succeeded') return now;
-    if (now.endedAt !== null || Date.now() > deadline) {
-      throw new Error(`the run is ${now.status}: ${now.reason ?? 'it did not end in time'}`);
-    }
-    await sleep(POLL_MS);
-  }
-}
+const run = (http: Http, of: Plan): ReturnType<typeof runToEnd> => runToEnd(http, of, WAITING);
 
 function between(from: string | null | undefined, to: string | null | undefined): number {
   return Date.parse(to ?? '') - Date.parse(from ?? '');

@@ -1,4 +1,5 @@
 import type { EndedNode, Graph, GraphNode, NodeEnd, NodeGroup } from '../schemas/graph';
+import { append } from './group-by';
 import { Heap } from './heap';
 import { endOfJoin } from './joins';
 
@@ -181,11 +182,8 @@ export class ReadyQueue {
     this.nodes.set(node.key, node);
     const needs = [...node.needs, ...(node.after ?? [])];
     this.open.set(node.key, openNeeds ?? needs.length);
-    for (const need of openNeeds === undefined ? needs : node.needs) {
-      const list = this.waiters.get(need);
-      if (list === undefined) this.waiters.set(need, [node]);
-      else list.push(node);
-    }
+    const awaited = openNeeds === undefined ? needs : node.needs;
+    for (const need of awaited) append(this.waiters, need, node);
     if (needs.length === 0 && node.kind !== 'join') this.ready.push(node);
   }
 

@@ -1,4 +1,5 @@
 import type { Graph, GraphNode, Segment, SegmentTell } from '../schemas/graph';
+import { append, groupBy } from './group-by';
 
 /**
  * Steps in one workflow: a chain costs 6 events a step, so 400 stay well under the 4,096 at which
@@ -35,11 +36,7 @@ function depthFirst(nodes: readonly GraphNode[]): GraphNode[] {
     const needs = needsOf(node);
     open.set(node.key, needs.length);
     if (needs.length === 0) stack.push(node);
-    for (const need of needs) {
-      const list = waiters.get(need);
-      if (list === undefined) waiters.set(need, [node]);
-      else list.push(node);
-    }
+    for (const need of needs) append(waiters, need, node);
   }
   const ordered: GraphNode[] = [];
   for (let node = stack.pop(); node !== undefined; node = stack.pop()) {
@@ -103,14 +100,4 @@ function tellsOf(parts: readonly (readonly GraphNode[])[]): SegmentTell[][] {
     }
   }
   return tells.map((of) => [...of.values()]);
-}
-
-function groupBy<T, K>(items: readonly T[], keyOf: (item: T) => K): Map<K, T[]> {
-  const groups = new Map<K, T[]>();
-  for (const item of items) {
-    const list = groups.get(keyOf(item));
-    if (list === undefined) groups.set(keyOf(item), [item]);
-    else list.push(item);
-  }
-  return groups;
 }

@@ -1,4 +1,5 @@
 import { bestOf } from '../dag/builtins';
+import { groupBy } from '../dag/group-by';
 import { isArtifactRef } from '../dag/scope';
 import { AppError, found, requireArgument } from '../errors/app-error';
 import type { ExecuteStepInput } from '../schemas/attempts';
@@ -48,9 +49,7 @@ export function createRunBuiltin(deps: BuiltinDeps): RunBuiltin {
 
 /** Commits what ended together: one transaction for each run. */
 async function completeSteps(deps: BuiltinDeps, steps: readonly CompleteStep[]): Promise<void> {
-  const byRun = new Map<string, CompleteStep[]>();
-  for (const step of steps) byRun.set(step.runId, [...(byRun.get(step.runId) ?? []), step]);
-  for (const [runId, own] of byRun) {
+  for (const [runId, own] of groupBy(steps, (step) => step.runId)) {
     const projectId = own[0]?.projectId ?? '';
     const of = { projectId, runId, node: 'control worker', steps: own };
     await insertCompleted(deps.postgres, of);

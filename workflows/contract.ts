@@ -59,6 +59,7 @@ export const CONTROL_RUN_UPDATE = 'controlRun';
 export const CONTROL_SEGMENT_SIGNAL = 'controlSegment';
 export const PRIORITY_MIN = 1;
 export const PRIORITY_MAX = 5;
+export const PRIORITY_DEFAULT = 3;
 /** What to change, who wants it, and why. */
 export type ControlRun = {
   readonly actor: string;
@@ -101,7 +102,7 @@ export interface RunSegmentInput {
   readonly runId: string;
   readonly pipeline: string;
   readonly segment: number;
-  readonly priority?: number;
+  readonly priority: number;
   readonly carried?: CarriedState;
 }
 export interface SegmentResult {

@@ -23,13 +23,12 @@ const STOP_MARGIN_SECONDS = 60;
 /** From here on nothing new starts: when all that runs has ended, a new history begins. */
 const HISTORY_EVENTS_MAX = 3_000; // Temporal suggests a new one at 4,096
 const FAILED_MAX = 10;
-const PRIORITY_DEFAULT = 3;
 
 export interface InterpretedRun {
   readonly projectId: string;
   readonly runId: string;
   readonly pipeline: string;
-  readonly priority?: number;
+  readonly priority: number;
 }
 /** The whole segment has ended, or it must go on in a new history. */
 export type Interpreted =
@@ -60,7 +59,7 @@ export class Interpreter {
     this.run = run;
     this.segment = segment;
     this.context = { ...run, log: new TransitionLog(run), priority: () => this.priority };
-    this.priority = carried?.priority ?? run.priority ?? PRIORITY_DEFAULT;
+    this.priority = carried?.priority ?? run.priority;
     this.queue = new ReadyQueue(segment);
     this.tells = new TellLog(run.runId, segment.tells);
     for (const { key, items } of carried?.expanded ?? []) this.expand(key, items);

@@ -14,6 +14,7 @@ import type { Segment } from '../schemas/graph';
 import {
   CONTROL_RUN_UPDATE,
   controlProblem,
+  PRIORITY_DEFAULT,
   RUN_SEGMENT,
   segmentWorkflowId,
   type BegunRun,
@@ -27,7 +28,6 @@ import { beginRun, finishRun } from './proxies';
 import { controlSegment, type runSegment } from './run-segment';
 
 const ID_PREFIX = 'pipeline-run/';
-const PRIORITY_DEFAULT = 3;
 /** Answers true once the run has taken it. */
 export const controlRunUpdate = defineUpdate<boolean, [ControlRun]>(CONTROL_RUN_UPDATE);
 
@@ -64,14 +64,19 @@ async function begin(
     const begun: RunPipelineInput = { ...input, carried: undefined };
     return await beginRun({ ...begun, ...run });
   } catch (error) {
-    const cause = error instanceof Error ? (error.cause ?? error) : error;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const { cause, reason } = explain(error);
     // an id of the caller's own making may be that of somebody else's run
     if (workflowInfo().workflowId.startsWith(ID_PREFIX) && !isTaken(cause)) {
       await finishRun({ ...run, status: 'failed', reason });
     }
     throw cause;
   }
+}
+
+/** What lies behind a failure that the SDK wrapped, and its words. */
+function explain(error: unknown): { readonly cause: unknown; readonly reason: string } {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  return { cause, reason: cause instanceof Error ? cause.message : String(cause) };
 }
 
 function isTaken(error: unknown): boolean {
@@ -167,8 +172,7 @@ async function interpretPart(run: InterpretedRun, segment: number): Promise<Segm
     return await child.result();
   } catch (error) {
     if (CancellationScope.current().consideredCancelled) return { isCancelled: true, failed: [] };
-    const cause = error instanceof Error ? (error.cause ?? error) : error;
-    const reason = cause instanceof Error ? cause.message : String(cause);
+    const { reason } = explain(error);
     return { isCancelled: false, failed: [{ key: `part ${segment + 1}`, end: 'failed', reason }] };
   }
 }

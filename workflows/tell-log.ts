@@ -1,4 +1,5 @@
 import { condition, getExternalWorkflowHandle, sleep } from '@temporalio/workflow';
+import { append } from '../dag/group-by';
 import type { EndedNode, SegmentTell } from '../schemas/graph';
 import { NODES_ENDED_SIGNAL, segmentWorkflowId } from './contract';
 
@@ -21,11 +22,7 @@ export class TellLog {
     this.runId = runId;
     for (const tell of tells) {
       this.open.set(tell, tell.keys.length);
-      for (const key of tell.keys) {
-        const list = this.byKey.get(key);
-        if (list === undefined) this.byKey.set(key, [tell]);
-        else list.push(tell);
-      }
+      for (const key of tell.keys) append(this.byKey, key, tell);
     }
   }
 

@@ -1,34 +1,12 @@
 import fc from 'fast-check';
 import { ReadyQueue } from '../../dag/ready-queue';
-import type { Graph, GraphNode, NodeEnd, NodeGroup, NodeSettings } from '../../schemas/graph';
+import type { Graph, GraphNode, NodeEnd, NodeGroup } from '../../schemas/graph';
+import { graphOf, graphsUpTo, node } from '../support/graphs';
 
-const settings: NodeSettings = {
-  step: 'n',
-  builtin: false,
-  conditional: false,
-  pool: 'cpu',
-  timeoutSeconds: 1,
-  graceSeconds: 1,
-  retry: { max: 0, on: [] },
-  priority: 0,
-};
-function node(index: number, needs: readonly number[], extra: Partial<GraphNode> = {}): GraphNode {
-  const key = `n${index}`;
-  return { key, kind: 'step', index, needs: needs.map((i) => `n${i}`), settings: 0, ...extra };
-}
-const graphOf = (
-  nodes: readonly GraphNode[],
-  groups: Readonly<Record<string, NodeGroup>> = {},
-): Graph => ({ nodes, settings: [settings, { ...settings, priority: 1 }], groups });
 const endsOf = (graph: Graph, queue: ReadyQueue): [string, NodeEnd | undefined][] =>
   graph.nodes.map(({ key }) => [key, queue.endOf(key)]);
 
-/** Random acyclic graphs: node i may need any earlier node. */
-const anyGraph = fc
-  .array(fc.array(fc.nat(), { maxLength: 3 }), { minLength: 1, maxLength: 40 })
-  .map((rows) =>
-    graphOf(rows.map((row, i) => node(i, i === 0 ? [] : [...new Set(row.map((n) => n % i))]))),
-  );
+const anyGraph = graphsUpTo(40);
 
 /** What must come out, by the sentences of the language, without any queue. */
 function naive(graph: Graph, fails: ReadonlySet<string>): [string, NodeEnd][] {

@@ -1,30 +1,10 @@
 import fc from 'fast-check';
 import { ReadyQueue } from '../../dag/ready-queue';
 import { segmentsOf } from '../../dag/segments';
-import type { EndedNode, Graph, GraphNode, NodeEnd, NodeGroup, Segment } from '../../schemas/graph';
+import type { EndedNode, NodeEnd, Segment } from '../../schemas/graph';
+import { graphOf, graphsUpTo, node } from '../support/graphs';
 
-const settings = {
-  step: 'n',
-  builtin: false,
-  conditional: false,
-  pool: 'cpu',
-  timeoutSeconds: 1,
-  graceSeconds: 1,
-  retry: { max: 0, on: [] },
-  priority: 0,
-};
-function graphOf(nodes: readonly GraphNode[], groups: Record<string, NodeGroup> = {}): Graph {
-  return { nodes, settings: [settings], groups };
-}
-function node(index: number, needs: readonly number[], extra: Partial<GraphNode> = {}): GraphNode {
-  const key = `n${index}`;
-  return { key, kind: 'step', index, needs: needs.map((i) => `n${i}`), settings: 0, ...extra };
-}
-const anyGraph = fc
-  .array(fc.array(fc.nat(), { maxLength: 3 }), { minLength: 1, maxLength: 60 })
-  .map((rows) =>
-    graphOf(rows.map((row, i) => node(i, i === 0 ? [] : [...new Set(row.map((n) => n % i))]))),
-  );
+const anyGraph = graphsUpTo(60);
 
 /** Numbers from 0 on, the same for the same seed. */
 function dice(seed: number): (sides: number) => number {
