@@ -1,4 +1,5 @@
 /** @jest-config-loader esbuild-register */
+import { availableParallelism } from 'node:os';
 import type { Config } from 'jest';
 
 const transform: Config['transform'] = {
@@ -34,7 +35,9 @@ const database = {
   globalTeardown: '<rootDir>/tests/support/global-teardown.ts',
 };
 
+// most tests wait for a process, a server or a timer: even two cores carry three files at once
 const config: Config = {
+  maxWorkers: Math.max(3, availableParallelism() - 1),
   projects: [
     project('unit'),
     project('storage', database),

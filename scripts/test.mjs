@@ -24,7 +24,6 @@ for (const runner of RUNNERS) {
     '--outputFile',
     report,
   ];
-  if (runner === 'end-to-end') args.push('--runInBand');
   const started = Date.now();
   const run = spawnSync('npx', args, { stdio: ['ignore', 'ignore', 'inherit'] });
   const counts = readCounts(report);
