@@ -5,6 +5,11 @@ import { endOfJoin } from './joins';
 
 /** Never more steps at once: keeps a workflow's commands and history within Temporal's limits. */
 const WINDOW = 200;
+/**
+ * Of these so many that the control worker runs itself. They end within a moment, and while its places
+ * are not all taken Temporal hands them over with the task that starts them, at half the cost.
+ */
+const BUILTIN_WINDOW = 64;
 
 interface GroupState extends NodeGroup {
   running: number;
@@ -29,6 +34,7 @@ export class ReadyQueue {
   private readonly running = new Set<string>();
   private readonly ready: Heap<GraphNode>;
   private endedHere = 0;
+  private runningBuiltins = 0;
 
   constructor(graph: Graph) {
     this.graph = graph;
@@ -39,19 +45,26 @@ export class ReadyQueue {
   /** The nodes that may start now, in order; they count as running from here on. */
   take(): GraphNode[] {
     const taken: GraphNode[] = [];
+    const held: GraphNode[] = [];
     while (this.running.size < WINDOW) {
       const node = this.ready.pop();
       if (node === undefined) break;
       if (this.ends.has(node.key)) continue; // skipped or cancelled while it was ready
+      if (this.isBuiltin(node) && this.runningBuiltins >= BUILTIN_WINDOW) {
+        held.push(node);
+        continue;
+      }
       const group = this.groupOf(node);
       if (group !== undefined && group.running >= group.parallel) {
         group.parked.push(node);
         continue;
       }
+      if (this.isBuiltin(node)) this.runningBuiltins += 1;
       if (group !== undefined) group.running += 1;
       this.running.add(node.key);
       taken.push(node);
     }
+    for (const node of held) this.ready.push(node);
     return taken;
   }
 
@@ -170,6 +183,10 @@ export class ReadyQueue {
     return [...found];
   }
 
+  private isBuiltin({ settings }: GraphNode): boolean {
+    return this.graph.settings[settings]?.builtin ?? false;
+  }
+
   private heap(): Heap<GraphNode> {
     const priority = (node: GraphNode): number => this.graph.settings[node.settings]?.priority ?? 0;
     return new Heap((a, b) => {
@@ -216,6 +233,7 @@ export class ReadyQueue {
   /** Gives back the place that a running node held. */
   private release(node: GraphNode): void {
     if (!this.running.delete(node.key)) return;
+    if (this.isBuiltin(node)) this.runningBuiltins -= 1;
     const group = this.groupOf(node);
     if (group === undefined) return;
     group.running -= 1;

@@ -13,8 +13,8 @@ import { connectTemporal, installRuntime, logLine, stopSignal } from './runtime'
 
 /** About 1 MB each; beyond it the oldest is dropped and replayed when it goes on. */
 const CACHED_WORKFLOWS_MAX = 300;
-/** As many as a workflow starts at once: most wait for the write that they share. */
-const ACTIVITIES_MAX = 200;
+/** Room for what 25 segments start at once, so that Temporal can hand it over at once: most wait for one write. */
+const ACTIVITIES_MAX = 2000;
 /** Bookkeeping ends within seconds; what does not is repeated by the next worker. */
 const SHUTDOWN_FORCE_TIME = '20s';
 

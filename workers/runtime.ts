@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { DefaultLogger, NativeConnection, Runtime } from '@temporalio/worker';
 import type { Config } from '../config/config';
-import { temporalConnection } from '../config/temporal';
+import { temporalConnection, workerCodec } from '../config/temporal';
 
 /** Between two tries to reach Temporal at the start; the supervisor or Kubernetes may start us first. */
 const CONNECT_AGAIN_MS = 500;
@@ -39,7 +39,10 @@ export async function connectTemporal(
 ): Promise<NativeConnection | undefined> {
   for (let attempt = 1; !stop.aborted; attempt += 1) {
     try {
-      return await NativeConnection.connect(temporalConnection(config));
+      return await NativeConnection.connect({
+        ...temporalConnection(config),
+        grpcCompression: { codec: workerCodec(config) },
+      });
     } catch (error) {
       if (attempt === 1) {
         const why = error instanceof Error ? error.message : String(error);

@@ -12,7 +12,7 @@ const settings: NodeSettings = {
   priority: 0,
 };
 
-/** The node `n<index>`, which needs those of the given indexes; `settings: 1` has priority 1. */
+/** The node `n<index>`, which needs those of the given indexes; `settings: 1` has priority 1, 2 is built-in. */
 export function node(
   index: number,
   needs: readonly number[],
@@ -26,7 +26,8 @@ export function graphOf(
   nodes: readonly GraphNode[],
   groups: Readonly<Record<string, NodeGroup>> = {},
 ): Graph {
-  return { nodes, settings: [settings, { ...settings, priority: 1 }], groups };
+  const kinds = [settings, { ...settings, priority: 1 }, { ...settings, builtin: true }];
+  return { nodes, settings: kinds, groups };
 }
 
 /** Random acyclic graphs: node i may need any earlier node. */

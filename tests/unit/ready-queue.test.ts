@@ -72,6 +72,19 @@ describe('ready queue', () => {
     expect(queue.take()).toHaveLength(200);
   });
 
+  it('runs at most 64 built-in ones, and the steps behind them all the same', () => {
+    const BUILTIN = 2;
+    const nodes = Array.from({ length: 150 }, (_, i) =>
+      node(i, [], i < 100 ? { settings: BUILTIN } : {}),
+    );
+    const queue = new ReadyQueue(graphOf(nodes));
+    const keys = queue.take().map(({ key }) => key);
+    expect(keys).toEqual(nodes.filter((_, i) => i < 64 || i >= 100).map(({ key }) => key));
+    queue.settle('n0', 'succeeded');
+    queue.settle('n100', 'succeeded');
+    expect(queue.take().map(({ key }) => key)).toEqual(['n64']);
+  });
+
   it('skips what depends on skipped steps only, and runs what has another need', () => {
     const queue = new ReadyQueue(
       graphOf([node(0, []), node(1, []), node(2, [0]), node(3, [0, 1])]),
