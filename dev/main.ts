@@ -90,7 +90,8 @@ function announce(
   say('');
   say('Anneal is ready.');
   say(`  api and MLflow    ${ready.api}`);
-  if (external !== undefined) say(`  Temporal          ${external} (TEMPORAL_ADDRESS)`);
+  const from = external === undefined ? '' : ' (TEMPORAL_ADDRESS)';
+  say(`  Temporal          ${ready.temporal}${from}`);
   if (ready.temporalUi !== '') say(`  Temporal's web UI ${ready.temporalUi}`);
   if (databaseUrl !== undefined) say('  Postgres          the one of DATABASE_URL');
   say(`  data and logs     ${ready.dataDir}`);

@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { withFollowers } from '../dag/followers';
 import { segmentsOf } from '../dag/segments';
 import { AppError, found, requireArgument } from '../errors/app-error';
@@ -44,8 +45,9 @@ const UNIQUE_VIOLATION = '23505';
 const FOREIGN_KEY_VIOLATION = '23503';
 
 /**
- * Starts a run. With a run key at most one run exists for it, however often this is called; without
- * one, every call starts a run. Plan and params are checked first, and all problems come at once.
+ * Starts a run. With a run key at most one run exists for it, however often this is called, and
+ * ALREADY_EXISTS if that one is of another plan or other params; without one, every call starts a run.
+ * Plan and params are checked first, and all problems come at once.
  */
 export async function startPipelineRun(
   deps: PipelineRunStart,
@@ -58,8 +60,9 @@ export async function startPipelineRun(
     runKey === undefined
       ? undefined
       : await stored.findPipelineRunByRunKey(deps.postgres, { projectId, runKey });
-  if (before !== undefined) return before;
-  return startPrepared(deps, { ...start, projectId, prepared });
+  if (before === undefined) return startPrepared(deps, { ...start, projectId, prepared });
+  assertSameStart(before, prepared);
+  return before;
 }
 
 /** Starts a run whose plan and params were checked. */
@@ -92,7 +95,16 @@ export async function startPrepared(
   const of = { projectId, id, planId, pipeline: plan.name, params };
   const run = { ...of, codeDigest, runKey, priority, ...resumeOf(plan, given) };
   await stored.insertPipelineRun(deps.postgres, run).catch(refusal(run));
-  return getPipelineRun(deps, { projectId, id });
+  const started = await getPipelineRun(deps, { projectId, id });
+  assertSameStart(started, prepared); // another start with this run key may have come first
+  return started;
+}
+
+/** A run key that comes again asks for the same run, or it is a mistake. */
+function assertSameStart(run: PipelineRun, { planId, params }: PreparedPlan): void {
+  if (run.planId === planId && isDeepStrictEqual(run.params, params)) return;
+  const message = `The run '${run.id}' has this run key, and another plan or other params.`;
+  throw new AppError('ALREADY_EXISTS', `${message} Start under a new key.`);
 }
 
 function resumeOf(
@@ -162,7 +174,7 @@ async function assertSameRun(
 ): Promise<void> {
   const there = await stored.findPipelineRun(sql, run);
   if (there?.planId === run.planId && there.endedAt === null) return;
-  const why = there?.endedAt == null ? 'belongs to another run' : `has already ${there.status}`;
+  const why = there?.endedAt == null ? 'belongs to another run' : `has ended: ${there.status}`;
   throw new AppError('ALREADY_EXISTS', `The run id '${run.id}' ${why}; start under a new id.`);
 }
 
@@ -209,7 +221,7 @@ export async function cancelPipelineRun(
 ): Promise<PipelineRun> {
   const run = await getPipelineRun(deps, key);
   if (run.endedAt !== null) {
-    throw new AppError('INVALID_STATE', `The run '${key.id}' has already ${run.status}.`);
+    throw new AppError('INVALID_STATE', `The run '${key.id}' has ended: ${run.status}.`);
   }
   const answer = await deps.starter.cancelPipelineRun(key.id);
   if (answer === 'gone') {
@@ -229,7 +241,7 @@ export async function controlPipelineRun(
 ): Promise<PipelineRun> {
   const run = await getPipelineRun(deps, key);
   if (run.endedAt !== null) {
-    throw new AppError('INVALID_STATE', `The run '${key.id}' has already ${run.status}.`);
+    throw new AppError('INVALID_STATE', `The run '${key.id}' has ended: ${run.status}.`);
   }
   if ((await deps.starter.controlPipelineRun(key.id, control)) === 'gone') {
     throw new AppError('INVALID_STATE', `The run '${key.id}' is not under way any more.`);

@@ -152,7 +152,7 @@ describe('a run that is steered', () => {
     await expect(control(run, { action: 'priority', priority: 9 })).rejects.toThrow('not 1 to 5');
     first.open();
     await run.result();
-    await expect(control(run, { action: 'pause' })).rejects.toThrow('has already succeeded');
+    await expect(control(run, { action: 'pause' })).rejects.toThrow('has ended: succeeded');
     const found = await getPipelineRun(lab.database, { projectId, id: run.runId });
     expect(found).toMatchObject({ isPaused: false, priority: 3 });
   });

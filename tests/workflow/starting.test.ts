@@ -81,6 +81,18 @@ describe('starting over the api', () => {
     expect(rows).toEqual([{ id }]);
   });
 
+  it('refuses a run key that comes again with another plan or other params', async () => {
+    const tuned = plan([step('a')], { lr: { type: 'number', default: 1 } });
+    const { id } = await startAs({ plan: tuned, runKey: 'tuned' });
+    expect((await startAs({ plan: tuned, params: { lr: 1 }, runKey: 'tuned' })).id).toBe(id);
+    for (const other of [{ plan: tuned, params: { lr: 2 } }, { plan: plan([step('b')]) }]) {
+      await expect(startAs({ ...other, runKey: 'tuned' })).rejects.toMatchObject({
+        code: 'ALREADY_EXISTS',
+        message: expect.stringContaining(id) as unknown,
+      });
+    }
+  });
+
   it('starts a new run each time without a run key', async () => {
     const [one, two] = await Promise.all([startAs({}), startAs({})]);
     expect(one.id).not.toBe(two.id);
