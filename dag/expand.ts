@@ -61,7 +61,7 @@ function settingsFor(step: StepSpec): NodeSettings {
   return {
     step: step.name,
     builtin: step.uses?.startsWith('builtin/') ?? false,
-    conditional: step.if !== undefined,
+    conditional: step.if !== undefined || step.cache !== undefined,
     pool: step.pool,
     timeoutSeconds: step.timeoutSeconds,
     ...(totalTimeoutSeconds !== undefined && { totalTimeoutSeconds }),

@@ -7,6 +7,7 @@ import { endAttempt } from '../storage/postgres/attempts';
 import type { AttemptKey } from '../storage/postgres/attempts';
 import { selectLatestMetrics } from '../storage/postgres/metrics';
 import { closeRunsOfSteps, selectRun } from '../storage/postgres/runs';
+import { releaseWork } from '../storage/postgres/step-claims';
 import { commitOutputs } from '../storage/postgres/step-outputs';
 import { findStep, findTrackedRun } from '../storage/postgres/steps';
 import { recordTransitions } from '../storage/postgres/transitions';
@@ -50,6 +51,7 @@ export async function commitAttempt(
     await assertNewestAttempt(sql, { ...attempt, pipelineRunId: attempt.runId });
     await endStepTokens(sql, { ...attempt, stepKeys: [attempt.stepKey] });
     const first = await commitOutputs(sql, { ...attempt, outputs });
+    if (step.spec.cache !== undefined) await releaseWork(sql, attempt);
     await endAttempt(sql, { ...attempt, status: 'succeeded', exitCode: 0 });
     const { projectId, runId: pipelineRunId } = attempt;
     const ended = { ...attempt, status: 'succeeded', atMs: Date.now() } as const;

@@ -23,7 +23,18 @@ const DIFFERENCES_MAX = 5;
 const PARAMS_FILE = 'ANNEAL_PARAMS_FILE';
 
 /** Kinds of parts, the most telling ones first. */
-const KINDS = ['step', 'code', 'param', 'input', 'item', 'with', 'env', 'command', 'outputs'];
+const KINDS = [
+  'step',
+  'code',
+  'param',
+  'input',
+  'item',
+  'key',
+  'with',
+  'env',
+  'command',
+  'outputs',
+];
 
 type ContentStep = Pick<StoredStep, 'spec' | 'item'>;
 type Rendered = Omit<RenderedStep, 'run'> & {
@@ -47,6 +58,7 @@ export function contentOf(step: ContentStep, rendered: Rendered): Content {
     ...prefixed('param', paramsOf(step, run.params)),
     ...prefixed('input', inputs),
     ...prefixed('item', item),
+    ...prefixed('key', rendered.keyed),
     ...prefixed('with', rendered.with),
     ...prefixed('env', rendered.env),
     command: show({ argv: rendered.argv, uses: spec.uses }),

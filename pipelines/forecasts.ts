@@ -9,7 +9,8 @@ import type { StepContent } from '../storage/postgres/step-content';
 import { contentOf } from './content-keys';
 import { expandNode, judge } from './decisions';
 import type { PreparedPlan } from './plans';
-import { isBuiltin, RERUN, whyNotReused } from './reuse';
+import { whyNotReused } from './results';
+import { isBuiltin, RERUN } from './reuse';
 import { renderWith } from './step-scope';
 
 /** A run that would take the results of the run `runId`. */

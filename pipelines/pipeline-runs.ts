@@ -10,6 +10,7 @@ import { insertExperiment, selectExperimentByName } from '../storage/postgres/ex
 import * as stored from '../storage/postgres/pipeline-runs';
 import { insertPlan } from '../storage/postgres/plans';
 import { closeRunsOfPipelineRun } from '../storage/postgres/runs';
+import { releaseWork } from '../storage/postgres/step-claims';
 import { findOutputs, measureOutputs } from '../storage/postgres/step-outputs';
 import { endOpenSteps, insertSteps } from '../storage/postgres/steps';
 import type { BegunRun, ControlRun, RunPipelineInput } from '../workflows/contract';
@@ -198,6 +199,7 @@ export async function finishPipelineRun(
     await endOpenSteps(sql, { projectId, runId, reason: why });
     await loseOpenAttempts(sql, { projectId, runId, reason: why });
     await endStepTokens(sql, { projectId, runId, stepKeys: null });
+    await releaseWork(sql, { projectId, runId, stepKey: null });
     const closed = { projectId, pipelineRunId: runId, status: TRACKED_STATUS[status] };
     await closeRunsOfPipelineRun(sql, { ...closed, atMs: Date.now() });
   });

@@ -31,7 +31,7 @@ export function preparePlan(given: {
     throw new AppError('TOO_LARGE', message);
   }
   // only a plan with the right `needs` runs its steps in the right order
-  const problems = [...validatePlan(plan), ...checkNeeds(plan), ...refuseCaches(plan)];
+  const problems = [...validatePlan(plan), ...checkNeeds(plan), ...refuseFiles(plan)];
   if (problems.length > 0) throw invalidPlan(plan.name, problems);
   const parsed = Params.safeParse(given.params ?? {});
   if (!parsed.success) throw new AppError('INVALID_ARGUMENT', 'The params are not a JSON object.');
@@ -77,12 +77,11 @@ function checkNeeds(plan: Plan): Problem[] {
   });
 }
 
-/** Nothing is silently left out: a run that asks for a cache would believe that it has one. */
-function refuseCaches(plan: Plan): Problem[] {
-  const message =
-    "is not carried out yet: leave it out. 'anneal run resume' reuses a run's results.";
-  const cached = plan.steps.filter(({ cache }) => cache !== undefined);
-  return cached.map(({ name }) => ({ path: `steps.${name}.cache`, message }));
+/** Nothing is silently left out: whoever names some files wants the others not to count. */
+function refuseFiles(plan: Plan): Problem[] {
+  const message = 'cannot name files: the code as a whole counts already. Leave them out.';
+  const cached = plan.steps.filter(({ cache }) => cache?.files !== undefined);
+  return cached.map(({ name }) => ({ path: `steps.${name}.cache.key`, message }));
 }
 
 function expand(plan: Plan, params: Params): Graph {

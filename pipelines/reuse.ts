@@ -1,46 +1,99 @@
 import { isAppError } from '../errors/app-error';
-import type { PipelineRun } from '../schemas/pipeline-runs';
+import { claimWork, releaseWork, type ClaimHolder } from '../storage/postgres/step-claims';
 import * as stored from '../storage/postgres/step-content';
 import type { StepKey, StoredStep } from '../storage/postgres/steps';
-import { recordTransitions } from '../storage/postgres/transitions';
-import { contentOf, explainDifference, type Content } from './content-keys';
+import { recordTransitions, type RecordedTransition } from '../storage/postgres/transitions';
+import type { PipelineRun } from '../schemas/pipeline-runs';
+import { contentOf, type Content } from './content-keys';
 import type { PipelineRunDeps } from './pipeline-runs';
+import { explainMiss, findResult, type WantedResult } from './results';
 import { renderStep } from './step-scope';
 
-/** A step may be run, or its result is there already. */
+/** A step may be run, its result is there already, or another step is at the same work. */
 export type ReuseVerdict =
-  { readonly verdict: 'run' } | { readonly verdict: 'reuse'; readonly reason: string };
+  | { readonly verdict: 'run' }
+  | { readonly verdict: 'reuse'; readonly reason: string }
+  | { readonly verdict: 'wait' };
 
 interface Decided {
   readonly run: PipelineRun;
   readonly key: StepKey;
   readonly step: StoredStep;
 }
+type Wanted = Decided & WantedResult;
+
+/** How the reason of a step begins that waits for the result of another one. */
+export const SAME_WORK = 'the same work is under way in run';
+/** Beyond all attempts of the step: waiting for workers and moving data, a day of it at most. */
+const CLAIM_MARGIN_SECONDS = 24 * 3_600;
 
 /**
- * Looks for the result of a step that is to run: in a resumed run, among those of the run before. A
- * result that is found is committed at once; why none was found is kept with the step. Idempotent.
+ * Looks for the result of a step that is to run: in a resumed run among those of the run before, for a
+ * step with a cache among those of the project. A result that is found is committed at once; why none
+ * was found is kept with the step. Of several steps with a cache and the same content one does the
+ * work, and the others wait. Idempotent.
  */
 export async function decideReuse(deps: PipelineRunDeps, decided: Decided): Promise<ReuseVerdict> {
   const { run, key, step } = decided;
   if (step.status === 'succeeded') return reuse('decided before');
-  if (isBuiltin(step) || run.resumedFrom === null) return RUN;
+  const isCached = step.spec.cache !== undefined;
+  if (isBuiltin(step) || (run.resumedFrom === null && !isCached)) return RUN;
   const content = await workOut(deps, decided);
   if (content === undefined) return RUN; // the attempt will say why
-  const of = { projectId: key.projectId, runId: run.resumedFrom, stepKey: key.stepKey };
   if (await stored.isRerun(deps.postgres, { ...key, step: step.spec.name })) {
     await stored.noteContent(deps.postgres, { ...key, content, note: RERUN });
     return RUN;
   }
-  const from = await stored.findReusableInRun(deps.postgres, { ...of, contentKey: content.key });
+  const wanted = { ...decided, content };
+  const from = await findResult(deps.postgres, wanted);
   if (from !== undefined) return take(deps, { key, content, from });
-  const before = await stored.findContent(deps.postgres, of);
+  if (isCached) return claim(deps, wanted);
   await stored.noteContent(deps.postgres, {
     ...key,
     content,
-    note: whyNotReused(before, { ...of, parts: content.parts }),
+    note: await explainMiss(deps.postgres, wanted),
   });
   return RUN;
+}
+
+/** Claims the work, unless another step has it, or has done it by now. */
+async function claim(deps: PipelineRunDeps, wanted: Wanted): Promise<ReuseVerdict> {
+  const { key, step, content } = wanted;
+  const { timeoutSeconds, retry } = step.spec;
+  const seconds = timeoutSeconds * (retry.max + 1) + CLAIM_MARGIN_SECONDS;
+  const claimed = await deps.postgres.transaction(async (sql) => {
+    const made = await claimWork(sql, { ...key, contentKey: content.key, seconds });
+    if (!made.isOurs) return made;
+    // whoever had the work before may have ended it since the first look
+    const from = await findResult(sql, wanted);
+    if (from === undefined) return made;
+    await releaseWork(sql, key);
+    return { from };
+  });
+  if ('from' in claimed) return take(deps, { key, content, from: claimed.from });
+  if (!claimed.isOurs) return wait(deps, wanted, claimed.holder);
+  const why = await explainMiss(deps.postgres, wanted);
+  const note = claimed.before === undefined ? why : `${why}; ${unfinished(claimed.before)}`;
+  await stored.noteContent(deps.postgres, { ...key, content, note });
+  return RUN;
+}
+
+function unfinished({ runId, stepKey, status }: ClaimHolder): string {
+  return `run ${runId}, step ${stepKey} was at the same work and did not finish it (${status ?? 'gone'})`;
+}
+
+/** Keeps what the step waits for; its workflow asks again. */
+async function wait(
+  deps: PipelineRunDeps,
+  { key, content }: Wanted,
+  holder: ClaimHolder,
+): Promise<ReuseVerdict> {
+  const note = `${SAME_WORK} ${holder.runId}, step ${holder.stepKey}: waiting for its result`;
+  await deps.postgres.transaction(async (sql) => {
+    await record(sql, key, { state: 'ready', status: 'waiting', reason: note });
+    await stored.noteContent(sql, { ...key, content, note });
+  });
+  return { verdict: 'wait' };
 }
 
 const RUN: ReuseVerdict = { verdict: 'run' };
@@ -74,25 +127,22 @@ async function take(
   taken: { readonly key: StepKey; readonly content: Content; readonly from: stored.ReusableStep },
 ): Promise<ReuseVerdict> {
   const { key, from } = taken;
-  const { stepKey } = key;
   const reason = `same content as run ${from.runId}, step ${from.stepKey}`;
   await deps.postgres.transaction(async (sql) => {
-    const cached = { stepKey, attempt: 0, state: 'cached', status: 'succeeded', reason } as const;
-    const transition = { ...cached, failureClass: undefined, isLost: false, atMs: Date.now() };
-    await recordTransitions(sql, { ...key, transitions: [transition] });
+    await record(sql, key, { state: 'cached', status: 'succeeded', reason });
     await stored.reuseOutputs(sql, { ...key, ...taken, note: reason });
   });
   return reuse(reason);
 }
 
-/** Says which part of a step's content keeps it from taking the result of the run before. */
-export function whyNotReused(
-  before: Pick<stored.StepContent, 'status' | 'parts'> | undefined,
-  now: { readonly runId: string; readonly stepKey: string; readonly parts: Content['parts'] },
-): string {
-  const { runId, stepKey, parts } = now;
-  if (before === undefined) return `run ${runId} has no step ${stepKey}`;
-  if (before.status !== 'succeeded') return `it did not succeed in run ${runId}: ${before.status}`;
-  if (before.parts === null) return `run ${runId} did not keep what its steps depended on`;
-  return `differs from run ${runId}: ${explainDifference(before.parts, parts)}`;
+/** Before the first attempt, so with the number 0. */
+async function record(
+  sql: Parameters<typeof recordTransitions>[0],
+  key: StepKey,
+  change: Pick<RecordedTransition, 'state' | 'status' | 'reason'>,
+): Promise<void> {
+  const { stepKey } = key;
+  const none = { attempt: 0, failureClass: undefined, isLost: false };
+  const transition = { stepKey, ...none, ...change, atMs: Date.now() };
+  await recordTransitions(sql, { ...key, transitions: [transition] });
 }

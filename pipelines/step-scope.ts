@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { ExpressionError } from '../dag/expressions';
+import { evaluate, ExpressionError, parseExpression } from '../dag/expressions';
 import { resolveInputs, scopeFor } from '../dag/scope';
 import { renderArgv, renderText, renderValue } from '../dag/template';
 import { AppError } from '../errors/app-error';
@@ -22,6 +22,8 @@ export interface RenderedStep {
   readonly with: Readonly<Record<string, unknown>>;
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
+  /** What else the key of its cache depends on, by expression. */
+  readonly keyed: Readonly<Record<string, unknown>>;
 }
 
 /** Works out what a step reads: inputs, settings, command and environment. */
@@ -81,6 +83,9 @@ function render(
     with: mapValues(spec.with ?? {}, (value) => renderValue(value, scope)),
     argv: renderArgv(spec.argv ?? [], inside),
     env: mapValues(spec.env ?? {}, (text) => renderText(text, inside)),
+    keyed: Object.fromEntries(
+      (spec.cache?.values ?? []).map((text) => [text, evaluate(parseExpression(text), scope)]),
+    ),
   };
 }
 

@@ -3,6 +3,7 @@ import type { NodeSettings } from '../schemas/graph';
 import type { PipelineRun } from '../schemas/pipeline-runs';
 import type { ListedStep } from '../storage/postgres/step-list';
 import type { PoolPresence } from './pools';
+import { SAME_WORK } from './reuse';
 
 /** What is known of a run when somebody asks why its steps wait. */
 export interface WaitFacts {
@@ -61,6 +62,7 @@ export function whyWaiting(listed: ListedStep, facts: WaitFacts): string | null 
   if (facts.run.endedAt !== null) return reason;
   if (step.status === 'running') return join(reason, silence(listed, facts));
   if (step.status === 'retrying') return retrying(listed, facts);
+  if (reason?.startsWith(SAME_WORK) === true) return reason;
   if (step.status === 'waiting') return join(reason, waiting(step.key, facts));
   return reason;
 }
@@ -133,7 +135,7 @@ function forNeeds(
   const more = open.length - shown.length;
   const all = `waiting for ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''} to end`;
   if (of.at.node.kind === 'expand') return `${all}; then its list is known`;
-  return of.settings.conditional ? `${all}; then its condition is decided` : all;
+  return of.settings.conditional ? `${all}; then it is decided whether it runs` : all;
 }
 
 /** A foreach tells how far it is. */

@@ -17,6 +17,7 @@ import {
 import { runStep, type StepContext, type StepEnd, type Stopped } from './run-step';
 import { TellLog } from './tell-log';
 import { TransitionLog } from './transition-log';
+import { Waits } from './waits';
 
 /** After SIGKILL at the end of the grace a worker reports within seconds; then nobody waits on. */
 const STOP_MARGIN_SECONDS = 60;
@@ -49,6 +50,7 @@ export class Interpreter {
   private readonly attempts = new Map<string, number>(); // the last one of steps that failed
   private readonly scopes = new Map<string, CancellationScope>(); // of steps under way
   private readonly skips = new Map<string, string>(); // steps that somebody skips, and why
+  private readonly waits = new Waits(() => (this.isPoked = true));
   private isCancelled = false;
   private isPaused = false;
   private isReopening = false;
@@ -58,7 +60,8 @@ export class Interpreter {
   constructor(run: InterpretedRun, segment: Segment, carried?: CarriedState) {
     this.run = run;
     this.segment = segment;
-    this.context = { ...run, log: new TransitionLog(run), priority: () => this.priority };
+    const { waits } = this;
+    this.context = { ...run, log: new TransitionLog(run), priority: () => this.priority, waits };
     this.priority = carried?.priority ?? run.priority;
     this.queue = new ReadyQueue(segment);
     this.tells = new TellLog(run.runId, segment.tells);
@@ -140,7 +143,7 @@ export class Interpreter {
       log.flush();
       this.tells.flush();
       this.showProgress('running');
-      if (isFull && this.queue.runningKeys.length === 0) return await this.carry();
+      if (isFull && this.waits.haveAll(this.queue.runningKeys)) return await this.carry();
       await condition(() => this.hasNews());
       this.isPoked = false;
       // what waits for a cancelled step is cancelled with it, not blocked by it: see stopSteps
@@ -241,6 +244,7 @@ export class Interpreter {
 
   /** Everything that is known, for a new history; nothing runs any more. */
   private async carry(): Promise<Interpreted> {
+    this.waits.hold();
     await Promise.all([this.context.log.drain(), this.tells.drain()]);
     this.takeNews(); // signals that came meanwhile
     const ended = this.queue.ended;

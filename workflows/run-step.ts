@@ -1,5 +1,6 @@
 import { ActivityFailure, ApplicationFailure } from '@temporalio/common';
 import { CancellationScope, sleep } from '@temporalio/workflow';
+import type { StepVerdict } from '../pipelines/decisions';
 import type { ExecuteStepInput } from '../schemas/attempts';
 import type { GraphNode, NodeSettings } from '../schemas/graph';
 import type { FailureClass } from '../schemas/plan';
@@ -12,6 +13,11 @@ import {
   type RetryDecision,
 } from './retry';
 import type { TransitionLog } from './transition-log';
+import type { Waits } from './waits';
+
+/** Soon enough for quick steps; later each look costs the history of a long one some ten events. */
+const WAIT_MS_MIN = 2_000;
+const WAIT_MS_MAX = 30_000;
 
 /** The run that a step belongs to, as its steps see it. */
 export interface StepContext {
@@ -20,6 +26,8 @@ export interface StepContext {
   readonly log: TransitionLog;
   /** 1 (first) to 5, as it is now. */
   readonly priority: () => number;
+  /** Steps that wait for the same work elsewhere: nothing is lost if they ask anew. */
+  readonly waits: Waits;
 }
 export interface RunStep {
   readonly node: GraphNode;
@@ -58,15 +66,15 @@ export async function runStep(context: StepContext, step: RunStep): Promise<Step
 
 /** Works out the `if` and the list of a node, and looks for its result; undefined if it is to run. */
 async function judge(context: StepContext, step: RunStep): Promise<StepEnd | undefined> {
-  const { projectId, runId, log } = context;
-  const { node, attempts: attempt } = step;
-  const { key } = node;
+  const { log } = context;
+  const { attempts: attempt } = step;
+  const { key } = step.node;
   const add = (state: 'skipped' | 'failed', reason: string): StepEnd => {
     log.add({ stepKey: key, attempt, state, reason });
     return { key, end: state, reason, attempt };
   };
   try {
-    const verdict = await decideStep({ projectId, runId, node });
+    const verdict = await askUntilDecided(context, step);
     if (verdict.verdict === 'skip') return add('skipped', verdict.reason);
     if (verdict.verdict === 'fail') return add('failed', verdict.reason);
     if (verdict.verdict === 'run') return undefined;
@@ -77,6 +85,18 @@ async function judge(context: StepContext, step: RunStep): Promise<StepEnd | und
   } catch (error) {
     if (isCancelled()) return stop(context, step, attempt);
     return add('failed', causeOf(error).message);
+  }
+}
+
+/** Asks again while another step is at the same work; a wait may go on in a new history. */
+async function askUntilDecided(
+  { projectId, runId, waits }: StepContext,
+  { node }: RunStep,
+): Promise<Exclude<StepVerdict, { readonly verdict: 'wait' }>> {
+  for (let delayMs = WAIT_MS_MIN; ; delayMs = Math.min(delayMs * 2, WAIT_MS_MAX)) {
+    const verdict = await decideStep({ projectId, runId, node });
+    if (verdict.verdict !== 'wait') return verdict;
+    await waits.pause(node.key, delayMs);
   }
 }
 

@@ -315,6 +315,17 @@ CREATE TABLE schema_migrations (
   CONSTRAINT schema_migrations_pkey PRIMARY KEY (number)
 );
 
+CREATE TABLE step_claims (
+  project_id text NOT NULL,
+  content_key text NOT NULL,
+  run_id text NOT NULL,
+  step_key text NOT NULL,
+  expires_at timestamp with time zone NOT NULL,
+  CONSTRAINT step_claims_pkey PRIMARY KEY (project_id, content_key),
+  CONSTRAINT step_claims_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id)
+);
+CREATE INDEX step_claims_by_step ON public.step_claims USING btree (run_id, step_key);
+
 CREATE TABLE steps (
   project_id text NOT NULL,
   run_id text NOT NULL,
@@ -337,7 +348,9 @@ CREATE TABLE steps (
   CONSTRAINT steps_run_id_fkey FOREIGN KEY (run_id) REFERENCES pipeline_runs(id),
   CONSTRAINT steps_status_check CHECK ((status = ANY (ARRAY['waiting'::text, 'running'::text, 'retrying'::text, 'succeeded'::text, 'failed'::text, 'skipped'::text, 'cancelled'::text])))
 );
+CREATE INDEX steps_by_content ON public.steps USING btree (project_id, content_key, ended_at DESC) WHERE ((content_key IS NOT NULL) AND (status = 'succeeded'::text) AND (reused_run_id IS NULL));
 CREATE INDEX steps_by_name ON public.steps USING btree (run_id, step);
+CREATE INDEX steps_by_name_and_end ON public.steps USING btree (project_id, step, ended_at DESC) WHERE ((content_key IS NOT NULL) AND (status = 'succeeded'::text) AND (reused_run_id IS NULL));
 CREATE INDEX steps_by_outputs ON public.steps USING gin (outputs jsonb_path_ops);
 
 CREATE TABLE tokens (

@@ -24,8 +24,10 @@ export interface StepContent {
   readonly outputs: Outputs | null; // only of one that succeeded
 }
 
+// a reason that was noted before as why the step waits holds no more
 const NOTE = `
-UPDATE steps SET content_key = $4, content_parts = $5, reuse_note = $6
+UPDATE steps SET content_key = $4, content_parts = $5, reuse_note = $6,
+  reason = CASE WHEN reason = reuse_note AND reason <> $6 THEN NULL ELSE reason END
 WHERE project_id = $1 AND run_id = $2 AND key = $3 AND outputs IS NULL`;
 // the transition before it made the row 'succeeded', unless the step was cancelled meanwhile
 const REUSE = `
@@ -37,6 +39,23 @@ SELECT run_id, key, outputs, tracked_run_id FROM steps
 WHERE project_id = $1 AND run_id = $2 AND content_key = $3
   AND status = 'succeeded' AND outputs IS NOT NULL
 ORDER BY (key = $4) DESC, index, key LIMIT 1`;
+// the age of a result is that of the work, so what was itself reused does not count
+const FIND_NEWEST = `
+SELECT run_id, key, outputs, tracked_run_id FROM steps
+WHERE project_id = $1 AND content_key = $2 AND status = 'succeeded' AND outputs IS NOT NULL
+  AND reused_run_id IS NULL
+  AND ($3::float8 IS NULL OR ended_at > now() - make_interval(secs => $3))
+ORDER BY ended_at DESC LIMIT 1`;
+// among the newest few: the same content, then the same item, then the newest
+const FIND_NEAREST = `
+SELECT *, extract(epoch FROM now() - ended_at)::float8 AS age FROM (
+  SELECT s.run_id, s.key, s.status, s.content_key, s.content_parts, s.outputs, s.ended_at
+  FROM steps s JOIN pipeline_runs r ON r.id = s.run_id
+  WHERE s.project_id = $1 AND r.pipeline = $2 AND s.step = $3
+    AND s.content_key IS NOT NULL AND s.status = 'succeeded' AND s.reused_run_id IS NULL
+  ORDER BY s.ended_at DESC LIMIT 100
+) AS newest
+ORDER BY (content_key = $5) DESC, (key = $4) DESC, ended_at DESC LIMIT 1`;
 const LIST_CONTENTS = `
 SELECT key, status, content_key, content_parts, outputs FROM steps
 WHERE project_id = $1 AND run_id = $2 AND ($3::text IS NULL OR key = $3)
@@ -91,6 +110,39 @@ export async function findReusableInRun(
   const { projectId, runId, contentKey, stepKey } = find;
   const [row] = await sql.query<Row>(FIND_IN_RUN, [projectId, runId, contentKey, stepKey]);
   return row === undefined ? undefined : toReusable(row);
+}
+
+/** The newest step of the project that did the work for this content, at most so many seconds ago. */
+export async function findNewestReusable(
+  sql: Sql,
+  find: {
+    readonly projectId: string;
+    readonly contentKey: string;
+    readonly ttlSeconds: number | null; // null: however old
+  },
+): Promise<ReusableStep | undefined> {
+  const { projectId, contentKey, ttlSeconds } = find;
+  const [row] = await sql.query<Row>(FIND_NEWEST, [projectId, contentKey, ttlSeconds]);
+  return row === undefined ? undefined : toReusable(row);
+}
+
+/** The step of the same pipeline and name that is most like this one; it did its work and succeeded. */
+export async function findNearest(
+  sql: Sql,
+  find: {
+    readonly projectId: string;
+    readonly pipeline: string;
+    readonly step: string;
+    readonly stepKey: string;
+    readonly contentKey: string;
+  },
+): Promise<(StepContent & { readonly runId: string; readonly ageSeconds: number }) | undefined> {
+  const { projectId, pipeline, step, stepKey, contentKey } = find;
+  const values = [projectId, pipeline, step, stepKey, contentKey];
+  const [row] = await sql.query<Row & { readonly age: number }>(FIND_NEAREST, values);
+  return row === undefined
+    ? undefined
+    : { ...toContent(row), runId: row.run_id, ageSeconds: row.age };
 }
 
 /** What a step depended on, as far as it is known; undefined if there is no such step. */

@@ -1,0 +1,144 @@
+import { preparePlan } from '../../pipelines/plans';
+import { resumePipelineRun } from '../../pipelines/resumes';
+import type { PipelineRun, Step } from '../../schemas/pipeline-runs';
+import type { Plan } from '../../schemas/plan';
+import { pipelineRunWorkflowId } from '../../workflows/contract';
+import { cachedPlan, prepareOf as prepareIn, statesOfPrepare } from '../support/cached-plans';
+import {
+  openWorkflowLab,
+  stepFailure,
+  type StepBody,
+  type WorkflowLab,
+} from '../support/workflow-lab';
+
+const projectId = 'default';
+let lab: WorkflowLab;
+let ran: string[]; // ids of the runs that did the work
+beforeAll(async () => {
+  lab = await openWorkflowLab();
+});
+afterAll(() => lab.close());
+beforeEach(() => {
+  ran = [];
+});
+
+const works: StepBody = ({ runId }) => {
+  ran.push(runId);
+  return Promise.resolve({ rows: { value: ran.length } });
+};
+const prepareOf = (runId: string): Promise<Step> => prepareIn(lab.database, runId);
+const statesOf = (runId: string): Promise<string[]> => statesOfPrepare(lab.database, runId);
+
+describe('a step with a cache', () => {
+  it('takes the result of the newest step with the same content, and says whose it is', async () => {
+    lab.bodies = { prepare: works };
+    const pipeline = cachedPlan();
+    const first = await lab.run(pipeline);
+    const second = await lab.run(pipeline);
+    expect(second.status).toBe('succeeded');
+    expect(ran).toEqual([first.runId]);
+    expect(second.outputs['prepare']).toEqual({ rows: { value: 1 } });
+    const from = { runId: first.runId, stepKey: 'prepare' };
+    const explanation = `same content as run ${first.runId}, step prepare`;
+    expect(await prepareOf(second.runId)).toMatchObject({
+      status: 'succeeded',
+      reason: explanation,
+      cache: { hit: true, from, explanation },
+    });
+    expect(await statesOf(second.runId)).toEqual(['cached']);
+    expect(await statesOf(first.runId)).toEqual(['ready', 'started', 'succeeded']);
+    expect((await prepareOf(first.runId)).cache).toMatchObject({
+      hit: false,
+      explanation: `no result: no step prepare of ${pipeline.name} has succeeded before`,
+    });
+  });
+
+  it('does its work when params, code or more have changed, and says what', async () => {
+    lab.bodies = { prepare: works };
+    const pipeline = cachedPlan();
+    const first = await lab.run(pipeline);
+    const other = await lab.run(pipeline, { rows: 4 });
+    const codeDigest = 'c'.repeat(64);
+    const coded = await lab.start({ plan: pipeline, codeDigest });
+    await coded.result();
+    expect(ran).toHaveLength(3);
+    expect((await prepareOf(other.runId)).cache?.explanation).toBe(
+      `differs from run ${first.runId}: param rows: 3 → 4, command changed`,
+    );
+    const why = (await prepareOf(coded.runId)).cache?.explanation;
+    expect(why).toMatch(/^differs from run .*: code changed/);
+  });
+
+  it('does its work when the result is older than its time to live', async () => {
+    lab.bodies = { prepare: works };
+    const pipeline = cachedPlan({ ttlSeconds: 3_600 });
+    const first = await lab.run(pipeline);
+    const age = (seconds: number): Promise<unknown> =>
+      lab.database.postgres.query(
+        'UPDATE steps SET ended_at = now() - make_interval(secs => $2) WHERE run_id = $1',
+        [first.runId, seconds],
+      );
+    await age(3_500);
+    expect((await prepareOf((await lab.run(pipeline)).runId)).cache?.hit).toBe(true);
+    await age(3_700);
+    const late = await prepareOf((await lab.run(pipeline)).runId);
+    expect(late.cache).toMatchObject({
+      hit: false,
+      explanation: expect.stringMatching(
+        new RegExp(
+          `^expired: the result of run ${first.runId} is 37\\d\\d s old; its time to live is 3600 s$`,
+        ),
+      ) as string,
+    });
+    expect(ran).toHaveLength(2);
+  });
+
+  it('finds nothing without a cache, of a failed step, or of another value in its key', async () => {
+    lab.bodies = { prepare: works };
+    const bare = cachedPlan(null);
+    const withCache: Plan = {
+      ...bare,
+      steps: bare.steps.map((one) => (one.name === 'prepare' ? { ...one, cache: {} } : one)),
+    };
+    const keyed: Plan = {
+      ...bare,
+      steps: bare.steps.map((one) =>
+        one.name === 'prepare' ? { ...one, cache: { values: ['params.rows * 2'] } } : one,
+      ),
+    };
+    lab.bodies['prepare'] = () => Promise.reject(stepFailure('data', 'no rows'));
+    expect((await lab.run(withCache)).status).toBe('failed');
+    lab.bodies['prepare'] = works;
+    await lab.run(bare);
+    await lab.run(bare);
+    expect(ran).toHaveLength(2);
+    const hit = await lab.run(withCache);
+    expect((await prepareOf(hit.runId)).cache?.from?.runId).toBe(ran[1]);
+    const miss = await lab.run(keyed);
+    expect((await prepareOf(miss.runId)).cache?.explanation).toContain(
+      'key params.rows * 2 is new',
+    );
+    expect(ran).toHaveLength(3);
+  });
+
+  it('is refused with files in its key: they count already', () => {
+    const given = cachedPlan({ files: ['src/**'], values: ['params.rows'] });
+    const wrong = expect.stringContaining('cannot name files') as string;
+    expect(() => preparePlan({ plan: given, params: {} })).toThrow(
+      expect.objectContaining({ code: 'INVALID_PLAN', message: wrong }) as Error,
+    );
+  });
+
+  it('runs again when whoever resumes a run asks for it', async () => {
+    lab.bodies = { prepare: works };
+    const pipeline = cachedPlan();
+    const first = await lab.run(pipeline);
+    const deps = { postgres: lab.database.postgres, starter: lab.starter };
+    const resume = { params: {}, dryRun: false, from: 'prepare' };
+    const again = await resumePipelineRun(deps, { projectId, id: first.runId, resume });
+    const { id } = again as PipelineRun;
+    await lab.env.client.workflow.getHandle(pipelineRunWorkflowId(id)).result();
+    expect(ran).toEqual([first.runId, id]);
+    expect((await prepareOf(id)).cache?.explanation).toBe('it was asked to run again');
+  });
+});
