@@ -32,6 +32,7 @@ describe('the api process', () => {
     early.catch(() => undefined);
 
     expect((await fetch(`${url}/health`)).status).toBe(200);
+    expect(await (await fetch(url)).text()).toContain('GET /api/v1/status');
     const status = (await (await fetch(`${url}/api/v1/status`)).json()) as {
       version: string;
       parts: { name: string; ok: boolean; message: string }[];

@@ -107,6 +107,7 @@ describe('the route table', () => {
     expect(table.length).toBeGreaterThan(100);
     const open = table.filter((r) => r.permission === 'public' && r.method !== 'HEAD');
     expect(open.map((route) => route.url).sort()).toEqual([
+      '/',
       '/ajax-api/3.0/mlflow/server-info',
       '/api/3.0/mlflow/server-info',
       '/api/v1/status',

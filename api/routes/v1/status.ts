@@ -10,8 +10,22 @@ export interface StatusDeps {
 /** A part that does not answer within this is reported as broken: a person is waiting. */
 const CHECK_TIMEOUT_MS = 3_000;
 
-/** Mounts GET /api/v1/status: every part with `ok` and a message; always 200, for it is an answer. */
+/** For people who open the address in a browser. */
+const WELCOME = `This is Anneal's api; it has no web page.
+
+MLflow clients   mlflow.set_tracking_uri("http://<this address>")
+pipelines        anneal run start FILE --follow
+is all well?     anneal doctor, or GET /api/v1/status
+`;
+
+/**
+ * Mounts GET /, a few lines of text, and GET /api/v1/status: every part with `ok` and a message;
+ * always 200, for it is an answer.
+ */
 export function registerStatus(app: FastifyInstance, deps: StatusDeps): void {
+  app.get('/', { config: { permission: 'public' } }, (_request, reply) =>
+    reply.type('text/plain').send(WELCOME),
+  );
   app.get('/api/v1/status', { config: { permission: 'public' } }, async () => {
     const parts = await Promise.all(
       Object.entries(deps.parts).map(async ([name, check]) => ({ name, ...(await ask(check)) })),
