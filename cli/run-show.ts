@@ -4,7 +4,7 @@ import type { StepCounts } from '../schemas/run-graph';
 import type { Http } from '../sdk/http';
 import { contextOf, pathOfRun } from './context';
 import { printResult, say } from './output';
-import { describeCounts, describeProgress, describeRun } from './run-text';
+import { describeCounts, describeProgress, describeRun, describeWhy } from './run-text';
 
 type RunWithCounts = PipelineRun & { readonly steps: StepCounts };
 interface StepPage {
@@ -43,17 +43,7 @@ export function registerShow(run: Command): void {
       }
       say(`${describeRun(shown)}: ${describeCounts(shown.steps)}`);
       const rows = selectRows(steps);
-      printResult(format, steps, {
-        columns: ['step', 'status', 'progress', 'started', 'ended', 'reason'],
-        rows: rows.map((step) => [
-          step.key,
-          step.status,
-          step.status === 'running' ? describeProgress(step.progress) : '',
-          step.startedAt ?? '',
-          step.endedAt ?? '',
-          step.reason ?? '',
-        ]),
-      });
+      printResult(format, steps, tableOf(rows));
       if (rows.length < steps.length) {
         say(`${rows.length} of ${steps.length} steps. As a whole: ${hint(`run graph ${id}`)}`);
       }
@@ -62,6 +52,29 @@ export function registerShow(run: Command): void {
         say(`What it printed: ${hint(`run logs ${id} --step '${failed.key}'`)}`);
       }
     });
+}
+
+/** With a column of its own where results were looked for. */
+function tableOf(steps: readonly Step[]): {
+  readonly columns: string[];
+  readonly rows: string[][];
+} {
+  const hasCache = steps.some(({ cache }) => cache !== null);
+  return {
+    columns: [
+      ...['step', 'status', ...(hasCache ? ['cache'] : [])],
+      ...['progress', 'started', 'ended', 'reason'],
+    ],
+    rows: steps.map((step) => [
+      step.key,
+      step.status,
+      ...(hasCache ? [step.cache === null ? '' : step.cache.hit ? 'hit' : 'miss'] : []),
+      step.status === 'running' ? describeProgress(step.progress) : '',
+      step.startedAt ?? '',
+      step.endedAt ?? '',
+      step.reason ?? '',
+    ]),
+  };
 }
 
 /** Of many steps those that failed or are under way, then those that wait, then the others. */
@@ -92,12 +105,13 @@ export function registerWhy(run: Command): void {
       if (format === 'table' && steps.length === 0) return;
       printResult(
         format,
-        steps.map(({ key: stepKey, status, reason }) => ({ key: stepKey, status, reason })),
+        steps.map(({ key: stepKey, status, reason, cache }) => ({
+          ...{ key: stepKey, status, reason },
+          ...(cache === null ? {} : { cache }),
+        })),
         {
           columns: ['step', 'status', 'why'],
-          rows: steps
-            .slice(0, ROWS_MAX)
-            .map((step) => [step.key, step.status, step.reason ?? describeProgress(step.progress)]),
+          rows: steps.slice(0, ROWS_MAX).map((step) => [step.key, step.status, describeWhy(step)]),
         },
       );
       if (format === 'table' && steps.length > ROWS_MAX) {

@@ -1,4 +1,4 @@
-import type { PipelineRun, Progress, StepStatus } from '../schemas/pipeline-runs';
+import type { PipelineRun, Progress, Step, StepStatus } from '../schemas/pipeline-runs';
 import type { StepCounts } from '../schemas/run-graph';
 
 const MINUTE_SECONDS = 60;
@@ -23,6 +23,13 @@ export function describeProgress(progress: Progress | null): string {
     message ?? '',
   ];
   return parts.filter((part) => part !== '').join(', ');
+}
+
+/** Why a step stands where it stands, and why it did its work although it has a cache. */
+export function describeWhy({ reason, progress, cache }: Step): string {
+  const why = reason ?? describeProgress(progress);
+  const miss = cache === null || cache.hit || cache.explanation === reason ? '' : cache.explanation;
+  return [why, miss === '' ? '' : `not from the cache: ${miss}`].filter((p) => p !== '').join('; ');
 }
 
 /** A length of time as people say it, in its largest unit: `45 s`, `3 min`, `2 h`, `5 d`. */

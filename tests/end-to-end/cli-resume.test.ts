@@ -14,6 +14,7 @@ beforeAll(async () => {
   buildOnce();
   folder = mkdtempSync(join(tmpdir(), 'anneal-e2e-resume-'));
   writeFileSync(join(folder, 'hello.yaml'), PIPELINES['hello.yaml'] ?? '');
+  writeFileSync(join(folder, 'cached.yaml'), CACHED);
   dev = startDev(['--ephemeral', '--port', '0']);
   ({ api } = await dev.ready);
 });
@@ -26,6 +27,45 @@ afterAll(async () => {
 function anneal(...args: string[]): Promise<Ended> {
   return runCli(args, { cwd: folder, env: { ANNEAL_API: api } });
 }
+
+/** The folder counts, and so do the files of both pipelines in it; nobody changes them. */
+const CACHED = `version: 1
+name: cached
+params: { rows: 2 }
+steps:
+  prepare:
+    run: seq \${{ params.rows }} > "$ANNEAL_OUTPUT_DIR/table"
+    outputs: { table: dataset }
+    cache: { ttl: 7d }
+  use: { inputs: { table: steps.prepare.outputs.table }, run: 'cat \${{ inputs.table.path }}/table' }
+`;
+
+describe('a step with a cache', () => {
+  it('is shown with where its result is from, or why it did its work', async () => {
+    const start = async (...args: string[]): Promise<{ id: string; said: Ended }> => {
+      const { stdout } = await anneal('run', 'start', 'cached.yaml', ...args);
+      const id = stdout.trim();
+      return { id, said: await anneal('run', 'logs', id, '--follow') };
+    };
+    const first = await start();
+    const second = await start();
+    expect(second.said).toMatchObject({ code: 0, stdout: 'use#1 | 1\nuse#1 | 2\n' });
+    const reason = `same content as run ${first.id}, step prepare`;
+    const shown = await anneal('run', 'show', second.id);
+    expect(shown.stdout).toMatch(/^STEP +STATUS +CACHE +PROGRESS/);
+    expect(shown.stdout).toMatch(new RegExp(`prepare +succeeded +hit .*${reason}\n`));
+    const third = await start('-p', 'rows=3');
+    expect((await anneal('run', 'show', third.id)).stdout).toMatch(/prepare +succeeded +miss /);
+    const why = await anneal('run', 'why', third.id, 'prepare');
+    expect(why.stdout).toContain(
+      `not from the cache: differs from run ${first.id}: param rows: 2 → 3, command changed`,
+    );
+    const json = await anneal('run', 'why', second.id, 'prepare', '-o', 'json');
+    expect(JSON.parse(json.stdout)).toMatchObject([
+      { key: 'prepare', reason, cache: { hit: true, from: { runId: first.id } } },
+    ]);
+  });
+});
 
 describe('anneal run resume', () => {
   it('says what it would take, takes it, and shows in what the runs differ', async () => {

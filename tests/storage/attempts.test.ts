@@ -6,6 +6,7 @@ import type { Manifest } from '../../schemas/artifacts';
 import type { AttemptTicket } from '../../schemas/attempts';
 import type { StepSpec } from '../../schemas/plan';
 import { createHttp, type Http } from '../../sdk/http';
+import { claimWork } from '../../storage/postgres/step-claims';
 import { plan, step } from '../support/plans';
 import { openStepLab, type StepLab } from '../support/step-lab';
 
@@ -59,6 +60,21 @@ const line = (seq: number, text: string): object => ({
 const value: Partial<StepSpec> = { outputs: { n: { value: true } } };
 const commit = (self: Http, n: number): Promise<{ outputs: unknown }> =>
   self.post(`${SELF}/commit`, { artifacts: {}, values: { n } });
+
+describe('a step with a cache', () => {
+  it('gives up its claim with its commit, and not before', async () => {
+    const runId = await newRun({ ...value, cache: {} });
+    const key = { projectId: 'default', runId, stepKey: 'train' };
+    const { postgres } = lab.parts;
+    await postgres.transaction((sql) => claimWork(sql, { ...key, contentKey: runId, seconds: 60 }));
+    const claims = (): Promise<unknown[]> =>
+      postgres.query('SELECT run_id FROM step_claims WHERE run_id = $1', [runId]);
+    const { self } = await begin(runId);
+    expect(await claims()).toHaveLength(1);
+    await commit(self, 1);
+    expect(await claims()).toEqual([]);
+  });
+});
 
 describe('beginning an attempt', () => {
   it('may be repeated; the seed stays, also for the next attempt', async () => {

@@ -78,10 +78,9 @@ describe('a claim', () => {
     ['step was skipped', 'skipped', (runId) => end(runId, 'skipped')],
     [
       'run has ended',
-      'cancelled',
+      'waiting',
       async (runId) => {
         await db.postgres.query('UPDATE pipeline_runs SET ended_at = now() WHERE id = $1', [runId]);
-        await end(runId, 'cancelled');
       },
     ],
   ])('is taken over by one when the %s', async (_, status, stop) => {
@@ -181,6 +180,7 @@ describe('the newest result', () => {
     for (const runId of runs) {
       const content = { key, parts: {} };
       await noteContent(db.postgres, { projectId, runId, stepKey, content, note: 'no result' });
+      await commitOutputs(db.postgres, { projectId, runId, stepKey, outputs: {} });
     }
     await end(runs[0] ?? '', 'failed');
     await end(runs[1] ?? '', 'cancelled');

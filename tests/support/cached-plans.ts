@@ -41,6 +41,6 @@ export async function prepareOf(db: TestDatabase, runId: string): Promise<Step> 
 }
 /** The states that it went through. */
 export async function statesOfPrepare(db: TestDatabase, runId: string): Promise<string[]> {
-  const all = await listTransitions(db, { projectId, runId, after: 0, limit: 100 });
+  const all = await listTransitions(db, { projectId, runId, after: 0, limit: 5_000 });
   return all.filter(({ stepKey }) => stepKey === 'prepare').map(({ state }) => state);
 }

@@ -87,7 +87,9 @@ describe('a step that waits', () => {
     expect(why('all', factsWith({}))).toBe('waiting for a, b, c and 2 more to end');
     const some = factsWith({ a: 'succeeded', b: 'skipped' });
     expect(why('all', some)).toBe('waiting for c, d, e to end');
-    expect(why('maybe', factsWith({}))).toBe('waiting for a to end; then it is decided whether it runs');
+    expect(why('maybe', factsWith({}))).toBe(
+      'waiting for a to end; then it is decided whether it runs',
+    );
   });
 
   it('says how far a foreach is', () => {

@@ -3,6 +3,7 @@ import { controlPipelineRun } from '../../pipelines/pipeline-runs';
 import { listSteps } from '../../pipelines/step-reasons';
 import type { Step } from '../../schemas/pipeline-runs';
 import type { Plan } from '../../schemas/plan';
+import { pipelineRunWorkflowId } from '../../workflows/contract';
 import { plan, step } from '../support/plans';
 import {
   cachedPlan,
@@ -179,6 +180,39 @@ describe('runs that want the same at once', () => {
     expect(ends.map(({ status }) => status)).toEqual(['succeeded', 'succeeded']);
     expect(ran).toEqual([one.runId]);
   });
+
+  it('waits on in a new history when the old one is full', async () => {
+    const { body, begun, open } = gate();
+    const items = Array.from({ length: 1_024 }, (_, i) => i);
+    lab.bodies = { prepare: body, list: () => Promise.resolve({ items: { value: items } }) };
+    const pipeline = cachedPlan();
+    const one = await start(pipeline);
+    await begun;
+    const [prepare] = pipeline.steps;
+    const each = step('each', {
+      uses: 'builtin/nothing',
+      foreach: { i: 'steps.list.outputs.items' },
+    });
+    const list = step('list', { outputs: { items: { value: true } } });
+    const { name, params } = pipeline;
+    const other = await start({
+      ...plan([...(prepare ? [prepare] : []), list, each], params),
+      name,
+    });
+    const handle = lab.env.client.workflow.getHandle(pipelineRunWorkflowId(other.runId));
+    const { runId: first } = await handle.describe();
+    const untilMs = Date.now() + 60_000;
+    while ((await handle.describe()).runId === first && Date.now() < untilMs) {
+      await new Promise((resolve) => setTimeout(resolve, 100));
+    }
+    expect((await handle.describe()).runId).not.toBe(first);
+    expect((await findPrepare(lab.database, other.runId))?.reason).toMatch(/^the same work/);
+    open();
+    const ends = await Promise.all([one.result(), other.result()]);
+    expect(ends.map(({ status }) => status)).toEqual(['succeeded', 'succeeded']);
+    expect(ran).toEqual([one.runId]);
+    expect(await statesOf(other.runId)).toEqual(['ready', 'cached']);
+  }, 120_000);
 
   it('decide the same when an activity is repeated', async () => {
     const { body, begun, open } = gate();
