@@ -1,16 +1,29 @@
 import { AppError } from '../errors/app-error';
 import type { Problem } from '../errors/app-error';
-import type { Outputs, OutputSpec, Plan, StepSpec } from '../schemas/plan';
+import type { Outputs, StepSpec } from '../schemas/plan';
+import { outputTypes } from './expression-types';
+import { sourceOf } from './names';
+import type { Found } from './names';
 import { isArtifactRef } from './scope';
 import { suggest } from './suggest';
 
 /** The steps that Anneal brings along. */
-export const BUILTINS = ['builtin/best', 'builtin/nothing', 'builtin/register-model'] as const;
+export const BUILTINS = [
+  'builtin/best',
+  'builtin/nothing',
+  'builtin/notify',
+  'builtin/register-model',
+] as const;
+
+/** A plain output travels in workflow histories. */
+const VALUE_CHARS_MAX = 1_024;
 
 /** What a built-in takes: inputs by name → the type that each must have, and settings. */
 const SIGNATURES: ReadonlyMap<string, Signature> = new Map([
   ['builtin/best', { inputs: { runs: 'items' }, required: ['by'], settings: ['by', 'mode'] }],
   ['builtin/nothing', { inputs: {}, required: [], settings: [] }],
+  // without a url the message stands in the log alone; without a message it says how the run ended
+  ['builtin/notify', { inputs: {}, required: [], settings: ['url', 'message'] }],
   [
     'builtin/register-model',
     { inputs: { model: 'model artifact' }, required: ['name'], settings: ['name', 'alias'] },
@@ -50,45 +63,44 @@ export function bestOf(
     sign * Number(b[options.by]) > sign * Number(a[options.by]) ? b : a,
   );
   const { item, ...outputs } = best;
+  return { ...toOutputs(outputs), item: { value: item as never } };
+}
+
+/** The outputs of a sub-pipeline: what its expressions gave. TOO_LARGE as for any other output. */
+export function outputsOf(values: Readonly<Record<string, unknown>>): Outputs {
+  for (const [name, value] of Object.entries(values)) {
+    if (JSON.stringify(value).length <= VALUE_CHARS_MAX) continue;
+    const message = `The output '${name}' is larger than 1 KiB: let a step write it to a file.`;
+    throw new AppError('TOO_LARGE', message);
+  }
+  return toOutputs(values);
+}
+
+function toOutputs(values: Readonly<Record<string, unknown>>): Outputs {
   const result: Outputs = {};
-  for (const [name, value] of Object.entries(outputs)) {
+  for (const [name, value] of Object.entries(values)) {
     result[name] = isArtifactRef(value) ? { ...value } : { value: value as never };
   }
-  return { ...result, item: { value: item as never } };
-}
-
-/** The outputs that a step declares; for a built-in, those that follow from its inputs. */
-export function declaredOutputs(plan: Plan, step: StepSpec): Readonly<Record<string, OutputSpec>> {
-  if (step.uses === 'builtin/nothing') return {};
-  if (step.uses === 'builtin/register-model') return { version: { value: true } };
-  if (step.uses !== 'builtin/best') return step.outputs ?? {};
-  return { ...sourceOf(plan, step)?.outputs, item: { value: true } };
-}
-
-/** The foreach step whose items `builtin/best` compares. */
-function sourceOf(plan: Plan, step: StepSpec): StepSpec | undefined {
-  const name = /^\s*steps\.([\w-]+)\.outputs\s*$/.exec(step.inputs?.['runs'] ?? '')?.[1];
-  return plan.steps.find((other) => other.name === name);
+  return result;
 }
 
 /** What is wrong with a built-in's inputs and settings; `types` says what its inputs give. */
-export function checkBuiltin(given: {
-  readonly plan: Plan;
-  readonly step: StepSpec;
-  readonly types: ReadonlyMap<string, string>;
-}): Problem[] {
-  const { step } = given;
+export function checkBuiltin(
+  found: Found<StepSpec>,
+  types: ReadonlyMap<string, string>,
+): Problem[] {
+  const { step } = found;
   const uses = step.uses ?? '';
   const signature = SIGNATURES.get(uses);
   if (signature === undefined) {
     const message = `'${uses}' is no built-in; there are: ${BUILTINS.join(', ')}.`;
     return [{ path: '.uses', message: message + suggest(uses, BUILTINS) }];
   }
-  const problems = [...checkInputs(given, signature), ...checkSettings(step, signature)];
+  const problems = [...checkInputs({ step, types }, signature), ...checkSettings(step, signature)];
   if (Object.keys(step.outputs ?? {}).length > 0) {
     problems.push({ path: '.outputs', message: 'follow from the built-in: leave them out.' });
   }
-  return problems.length > 0 ? problems : checkBy(given.plan, step);
+  return problems.length > 0 ? problems : checkBy(found);
 }
 
 function checkInputs(
@@ -127,20 +139,26 @@ function checkSettings(step: StepSpec, signature: Signature): Problem[] {
       return [{ path, message: `is no setting of ${step.uses ?? ''}.${hint}` }];
     }
     if (typeof value !== 'string') return [{ path, message: 'must be text.' }];
-    const isMode = name === 'mode' && !['max', 'min'].includes(value);
-    return isMode ? [{ path, message: "must be 'max' or 'min'." }] : [];
+    if (name === 'mode' && !['max', 'min'].includes(value)) {
+      return [{ path, message: "must be 'max' or 'min'." }];
+    }
+    const isUrl = /^https?:\/\/\S+$/.test(value) || value.includes('${{');
+    return name === 'url' && !isUrl
+      ? [{ path, message: 'must begin with http:// or https://.' }]
+      : [];
   });
   return [...missing, ...wrong];
 }
 
 /** `by` must be an output of the items that can be a number. */
-function checkBy(plan: Plan, step: StepSpec): Problem[] {
+function checkBy({ step, names }: Found<StepSpec>): Problem[] {
   const by = step.with?.['by'];
-  const outputs = sourceOf(plan, step)?.outputs;
-  if (step.uses !== 'builtin/best' || typeof by !== 'string' || outputs === undefined) return [];
+  const source = sourceOf(names, step.inputs?.['runs']);
+  if (step.uses !== 'builtin/best' || typeof by !== 'string' || source === undefined) return [];
   if (by.includes('${{')) return [];
-  const names = Object.keys(outputs).filter((name) => !('kind' in (outputs[name] ?? {})));
-  if (names.includes(by)) return [];
-  const hint = suggest(by, names);
+  const comparable = [...outputTypes(source)].filter(([, type]) => !type.endsWith('artifact'));
+  const known = comparable.map(([name]) => name);
+  if (known.includes(by)) return [];
+  const hint = suggest(by, known);
   return [{ path: '.with.by', message: `'${by}' is no output that can be compared.${hint}` }];
 }

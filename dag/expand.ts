@@ -1,72 +1,175 @@
 import { AppError } from '../errors/app-error';
-import type { Graph, GraphNode, NodeGroup, NodeSettings } from '../schemas/graph';
-import type { Params, Plan, StepSpec } from '../schemas/plan';
+import type { Graph, GraphNode, NodeGroup } from '../schemas/graph';
+import type { Params, Plan } from '../schemas/plan';
+import { given } from './given';
 import { emptyList, isKnownLate, itemsOf } from './items';
 import type { Item } from './items';
-import { retryDelays } from './retry-delays';
+import { BEGIN, OUTPUTS, settingsOf, templatesOf } from './templates';
+import type { Planned } from './templates';
 
-const NODES_MAX = 10_000; // PLAN_LIMITS.stepsMax
-/** How long a step may go on after SIGTERM unless it says otherwise. */
-const GRACE_SECONDS = 120;
+const NODES_MAX = 10_000; // PLAN_LIMITS.stepsMax; joins do not count: they run nothing
 
 /**
- * The graph of one run: a foreach step becomes one node per item, `train[0]`, `train[1]`, …, and a
- * join `train`. A list that only an earlier step gives is left as one node until it is known.
+ * The graph of one run. A foreach becomes one node per item, `train[0]`, `train[1]`, …, and a join
+ * `train`. A sub-pipeline becomes the nodes of its steps, `sweep[0].fit`, and a join `sweep[0]`. A
+ * list that only an earlier step gives is left as one node until it is known.
  */
 export function expandGraph(plan: Plan, params: Params): Graph {
-  const nodes: GraphNode[] = [];
-  const groups: Record<string, NodeGroup> = {};
-  for (const [settings, step] of plan.steps.entries()) {
-    const add = (node: Omit<GraphNode, 'index' | 'settings'>): void => {
-      nodes.push({ ...node, index: nodes.length, settings });
-    };
-    const { name: key, needs } = step;
-    if (step.foreach !== undefined) groups[key] = groupFor(step);
-    if (step.foreach === undefined) add({ key, kind: 'step', needs });
-    else if (isKnownLate(step)) add({ key, kind: 'expand', needs });
-    else {
-      const items = itemsOf(step, { params });
-      if (items.length === 0) throw emptyList(step);
-      const keys = items.map((_, i) => `${key}[${i}]`);
-      for (const [i, item] of items.entries()) {
-        add({ key: keys[i] ?? key, kind: 'step', needs, group: key, item });
-      }
-      add({ key, kind: 'join', needs: keys });
+  const templates = templatesOf(plan);
+  const expansion = new Expansion({ params });
+  expansion.level(templates.steps, { prefix: '', entry: [], item: undefined, group: undefined });
+  const { nodes, groups } = expansion;
+  return { nodes, settings: templates.list.map(settingsOf), groups };
+}
+
+/** The nodes of a foreach whose list was not known before, and the rules of those inside them. */
+export interface Expanded {
+  /** The items themselves are those whose group is the key of the foreach. */
+  readonly nodes: readonly GraphNode[];
+  readonly groups: Readonly<Record<string, NodeGroup>>;
+}
+
+/** `scope` holds what the list is made of; `item` the variables around the foreach. */
+export function expandItems(
+  plan: Plan,
+  before: GraphNode,
+  { scope, item }: { readonly scope: Item; readonly item: Item | undefined },
+): Expanded {
+  const planned = findPlanned(templatesOf(plan).steps, before.settings);
+  if (planned === undefined) throw new AppError('NOT_FOUND', `No step of node '${before.key}'.`);
+  const expansion = new Expansion(scope, before.index);
+  // what the items need has ended when their list is known
+  const at = { key: before.key, entry: [], item, group: undefined };
+  expansion.items(planned, at);
+  const { nodes, groups } = expansion;
+  return { nodes, groups };
+}
+
+function findPlanned(steps: readonly Planned[], settings: number): Planned | undefined {
+  for (const planned of steps) {
+    if (planned.settings === settings) return planned;
+    const found = findPlanned(planned.inner ?? [], settings);
+    if (found !== undefined) return found;
+  }
+  return undefined;
+}
+
+/** Where the steps of the plan itself, or of one run of a sub-pipeline, go. */
+interface Instance {
+  readonly prefix: string; // 'sweep[0].'
+  /** What a step that needs none of those beside it waits for. */
+  readonly entry: readonly string[];
+  readonly item: Item | undefined;
+  readonly group: string | undefined;
+}
+/** One step in an instance: its key, and the keys that it waits for. */
+type Placed = Pick<Instance, 'entry' | 'item' | 'group'> & {
+  readonly key: string;
+  /** Must have ended, however: keeps the number of items at once. */
+  readonly after?: readonly string[];
+};
+
+/** Collects nodes; refuses more than a run may have as soon as they are too many. */
+class Expansion {
+  readonly nodes: GraphNode[] = [];
+  readonly groups: Record<string, NodeGroup> = {};
+  private readonly scope: Item;
+  /** Of all nodes, if they take the place of one. */
+  private readonly index: number | undefined;
+  private rows = 0;
+
+  constructor(scope: Item, index?: number) {
+    this.scope = scope;
+    this.index = index;
+  }
+
+  /** Gives the keys by which each step's end is known. */
+  level(steps: readonly Planned[], instance: Instance): string[] {
+    const names = new Set(steps.map(({ step }) => step.name));
+    const { prefix, entry, item, group } = instance;
+    return steps.map((planned) => {
+      const { step } = planned;
+      const beside = step.needs.filter((need) => names.has(need)).map((need) => prefix + need);
+      // those around have ended when a sub-pipeline begins
+      const needs = beside.length > 0 ? beside : entry;
+      this.step(planned, { key: prefix + step.name, entry: needs, item, group });
+      return prefix + step.name;
+    });
+  }
+
+  private step(planned: Planned, at: Placed): void {
+    const { step, settings } = planned;
+    const { key, entry, item, group } = at;
+    if (step.foreach === undefined) this.once(planned, at);
+    else if (isKnownLate(step)) {
+      this.groups[key] = rulesOf(planned);
+      this.add({ key, kind: 'expand', needs: entry, settings, ...given({ item, group }) });
+    } else {
+      const keys = this.items(planned, at);
+      if (keys.length === 0) throw emptyList(step);
+      this.add({ key, kind: 'join', needs: keys, settings, ...given({ group }) });
     }
   }
-  if (nodes.length > NODES_MAX) {
-    const message = `The run has ${nodes.length} steps; at most ${NODES_MAX} are taken.`;
-    throw new AppError('INVALID_ARGUMENT', message);
+
+  /** Adds the items of a foreach; gives their keys. */
+  items(planned: Planned, at: Placed): string[] {
+    const { step } = planned;
+    const items = itemsOf(step, { ...this.scope, item: at.item ?? {} });
+    this.groups[at.key] = rulesOf(planned);
+    const keys = items.map((_, i) => `${at.key}[${i}]`);
+    // the items of a sub-pipeline take turns: each waits for the one that many places before it
+    const lanes = planned.inner === undefined ? undefined : step.parallel;
+    for (const [i, own] of items.entries()) {
+      const before = lanes === undefined ? undefined : keys[i - lanes];
+      const item = { ...at.item, ...own };
+      const after = before === undefined ? {} : { after: [before] };
+      this.once(planned, { ...at, key: keys[i] ?? '', item, group: at.key, ...after });
+    }
+    return keys;
   }
-  return { nodes, settings: plan.steps.map(settingsFor), groups };
+
+  private once(planned: Planned, at: Placed): void {
+    if (planned.inner !== undefined) {
+      this.composite(planned, at);
+      return;
+    }
+    const { key, entry, item, group } = at;
+    const { settings } = planned;
+    this.add({ key, kind: 'step', needs: entry, settings, ...given({ item, group }) });
+  }
+
+  /** One run of a sub-pipeline: it begins as one, and its join ends with all that is in it. */
+  private composite({ step, settings, inner = [], outputs }: Planned, at: Placed): void {
+    const { key, item, after, group } = at;
+    const own = { settings, ...given({ item }), group: key };
+    const begin = step.if === undefined && after === undefined ? [] : [key + BEGIN];
+    for (const first of begin) {
+      this.add({ key: first, kind: 'step', needs: at.entry, ...given({ after }), ...own });
+    }
+    const entry = begin.length > 0 ? begin : at.entry;
+    const ends = this.level(inner, { prefix: `${key}.`, entry, item, group: key });
+    if (outputs !== undefined) {
+      const beside = outputs.needs.map((need) => `${key}.${need}`);
+      const needs = beside.length > 0 ? beside : entry;
+      const last = { ...own, settings: outputs.settings };
+      this.add({ key: key + OUTPUTS, kind: 'step', needs, ...last });
+      ends.push(key + OUTPUTS);
+    }
+    this.add({ key, kind: 'join', needs: [...begin, ...ends], settings, ...given({ group }) });
+  }
+
+  private add(node: Omit<GraphNode, 'index'>): void {
+    if (node.kind !== 'join') this.rows += 1;
+    if (this.rows > NODES_MAX) {
+      const message = `The run has more than ${NODES_MAX} steps, with every item of each foreach.`;
+      throw new AppError('INVALID_ARGUMENT', message);
+    }
+    this.nodes.push({ ...node, index: this.index ?? this.nodes.length });
+  }
 }
 
-/** The nodes of a foreach whose list was not known before; `scope` holds the outputs it is made of. */
-export function expandItems(step: StepSpec, before: GraphNode, scope: Item): GraphNode[] {
-  const { index, settings } = before;
-  return itemsOf(step, scope).map((item, i) => {
-    const key = `${before.key}[${i}]`;
-    return { key, kind: 'step', index, needs: [], settings, group: before.key, item };
-  });
-}
-
-function groupFor(step: StepSpec): NodeGroup {
+function rulesOf({ step, inner }: Planned): NodeGroup {
   const { parallel = NODES_MAX, minSuccess = 1, stopAfter } = step;
-  return { parallel, minSuccess, ...(stopAfter !== undefined && { stopAfter }) };
-}
-
-function settingsFor(step: StepSpec): NodeSettings {
-  const { totalTimeoutSeconds, retry } = step;
-  const asksForDelays = Object.keys(retry).length > 2; // more than max and on
-  return {
-    step: step.name,
-    builtin: step.uses?.startsWith('builtin/') ?? false,
-    conditional: step.if !== undefined || step.cache !== undefined,
-    pool: step.pool,
-    timeoutSeconds: step.timeoutSeconds,
-    ...(totalTimeoutSeconds !== undefined && { totalTimeoutSeconds }),
-    graceSeconds: step.checkpoint?.graceSeconds ?? GRACE_SECONDS,
-    retry: { max: retry.max, on: retry.on, ...(asksForDelays && retryDelays(retry)) },
-    priority: step.priority ?? 0,
-  };
+  const rules = { minSuccess, ...(stopAfter !== undefined && { stopAfter }) };
+  return { parallel: inner === undefined ? parallel : NODES_MAX, ...rules };
 }

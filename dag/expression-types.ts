@@ -1,180 +1,195 @@
-import type { OutputSpec, Plan, StepSpec } from '../schemas/plan';
-import { declaredOutputs } from './builtins';
-import type { BinaryOp, Expression } from './expressions';
+import type { OutputSpec, PlanStep } from '../schemas/plan';
+import { parseExpression } from './expressions';
+import type { Expression } from './expressions';
+import { findStep, isComposite, loopsAround, namesInside, sourceOf, stepNames } from './names';
+import type { Found } from './names';
+import { expectType, rejectArtifact, typeOfBinary } from './operator-types';
+import type { ValueType } from './operator-types';
 import type { Place } from './step-expressions';
 import { suggest } from './suggest';
 
-/** What an expression gives, as far as the plan tells; `any` where only the run can tell. */
-export type ValueType =
-  | 'any'
-  | 'null'
-  | 'number'
-  | 'string'
-  | 'boolean'
-  | 'list'
-  | 'items'
-  | 'model artifact'
-  | 'dataset artifact'
-  | 'file artifact';
-
 /** Where an expression stands; problems are added to the list. */
-export interface TypeContext {
-  readonly plan: Plan;
-  readonly step: StepSpec;
-  readonly place: Place;
+export interface TypeContext extends Found<PlanStep> {
+  readonly place: Pick<Place, 'roots' | 'role'>;
   readonly problems: string[];
 }
 
 /** The type of an expression; adds a problem for each name that is unknown and each type that is wrong. */
 export function checkTypes(tree: Expression, context: TypeContext): ValueType {
+  const { problems } = context;
   switch (tree.kind) {
     case 'literal':
       return tree.value === null ? 'null' : (typeof tree.value as 'number' | 'string' | 'boolean');
     case 'list':
-      for (const item of tree.items) rejectArtifact(checkTypes(item, context), context);
+      for (const item of tree.items) rejectArtifact(checkTypes(item, context), problems);
       return 'list';
     case 'path':
       return typeOfPath(tree.parts, context);
     case 'unary': {
       const wanted = tree.op === '!' ? 'boolean' : 'number';
-      expectType(checkTypes(tree.of, context), { wanted: [wanted], op: tree.op, context });
+      expectType(checkTypes(tree.of, context), { wanted: [wanted], op: tree.op, problems });
       return wanted;
     }
     case 'binary':
       return typeOfBinary(tree.op, {
         left: checkTypes(tree.left, context),
         right: checkTypes(tree.right, context),
-        context,
+        problems,
       });
   }
 }
 
-interface Operands {
-  readonly left: ValueType;
-  readonly right: ValueType;
-  readonly context: TypeContext;
-}
-
-function typeOfBinary(op: BinaryOp, { left, right, context }: Operands): ValueType {
-  if (op === '&&' || op === '||') {
-    for (const type of [left, right]) expectType(type, { wanted: ['boolean'], op, context });
-    return 'boolean';
-  }
-  if (op === 'in') {
-    rejectArtifact(left, context);
-    expectType(right, { wanted: ['list'], op, context });
-    return 'boolean';
-  }
-  if (op === '==' || op === '!=') {
-    if (!rejectArtifact(left, context) && !rejectArtifact(right, context)) {
-      const open = [left, right].some((type) => type === 'any' || type === 'null');
-      if (!open && left !== right) {
-        context.problems.push(`compares a ${left} with a ${right}: they are never equal.`);
-      }
-    }
-    return 'boolean';
-  }
-  const takesText = op !== '-' && op !== '*' && op !== '/';
-  const wanted: ValueType[] = takesText ? ['number', 'string'] : ['number'];
-  const fits = [left, right].every((type) => expectType(type, { wanted, op, context }));
-  if (fits && left !== 'any' && right !== 'any' && left !== right) {
-    context.problems.push(`'${op}' has a ${left} on one side and a ${right} on the other.`);
-  }
-  if (op === '<' || op === '<=' || op === '>' || op === '>=') return 'boolean';
-  return left === 'any' ? right : left;
-}
-
-function expectType(
-  type: ValueType,
-  rule: {
-    readonly wanted: readonly ValueType[];
-    readonly op: string;
-    readonly context: TypeContext;
-  },
-): boolean {
-  if (type === 'any' || rule.wanted.includes(type)) return true;
-  rule.context.problems.push(`'${rule.op}' needs a ${rule.wanted.join(' or ')}, not a ${type}.`);
-  return false;
-}
-
-/** Artifacts are references: only inputs take them as they are. True if it was one. */
-function rejectArtifact(type: ValueType, context: TypeContext): boolean {
-  const isArtifact = type.endsWith('artifact');
-  if (isArtifact) context.problems.push(`a ${type} has no value that could be compared.`);
-  return isArtifact;
-}
-
 type Parts = readonly (string | number)[];
 
+/** The type of a path such as `steps.train.outputs.auc`; adds a problem if it leads nowhere. */
 function typeOfPath(parts: Parts, context: TypeContext): ValueType {
-  const { plan, step, place } = context;
   const [root = '', name] = parts.map(String);
-  const text = parts.join('.');
-  const fail = (message: string): 'any' => {
-    context.problems.push(message);
-    return 'any';
-  };
-  if (!place.roots.includes(root)) {
-    const known = place.roots.map((other) => `${other}.…`).join(', ');
-    const hint = name === undefined ? '' : suggest(root, place.roots);
-    return fail(`'${text}' cannot be read here; only ${known}.${hint}`);
+  const roots = context.names.isHandler ? [...context.place.roots, 'run'] : context.place.roots;
+  if (!roots.includes(root)) {
+    const known = roots.map((other) => `${other}.…`).join(', ');
+    const hint = name === undefined ? '' : suggest(root, roots);
+    return fail(context, `'${parts.join('.')}' cannot be read here; only ${known}.${hint}`);
   }
-  if (name === undefined) return fail(`'${root}' must go on with a name: ${root}.…`);
-  const known = namesUnder(root, { plan, step });
-  if (!known.includes(name)) {
-    return fail(`there is no '${root}.${name}'.${suggest(name, known)}`);
-  }
-  if (root === 'params') return typeOfParam(parts, context);
+  if (name === undefined) return fail(context, `'${root}' must go on with a name: ${root}.…`);
   if (root === 'steps') return typeOfOutput(parts, context);
-  if (root === 'item') return 'any';
+  if (root === 'item') return typeOfItem(parts, context);
+  const { names, step } = context;
+  const known =
+    root === 'params'
+      ? Object.keys(names.params)
+      : root === 'run'
+        ? ['status', 'reason']
+        : Object.keys((isComposite(step) ? undefined : step.inputs) ?? {});
+  if (!known.includes(name)) return unknown(context, `${root}.${name}`, { name, known });
+  if (root === 'params') return typeOfParam(parts, context);
+  if (root === 'run') return goOn(context, { parts, rest: parts.slice(1), type: 'string' });
   const isPath = parts.length === 3 && parts[2] === 'path';
-  return isPath ? 'string' : fail(`'${text}' cannot be read; only inputs.${name}.path.`);
+  if (isPath) return 'string';
+  return fail(context, `'${parts.join('.')}' cannot be read; only inputs.${name}.path.`);
 }
 
-function namesUnder(root: string, { plan, step }: Pick<TypeContext, 'plan' | 'step'>): string[] {
-  if (root === 'params') return Object.keys(plan.params);
-  if (root === 'item') return Object.keys(step.foreach ?? {});
-  if (root === 'inputs') return Object.keys(step.inputs ?? {});
-  return plan.steps.map((other) => other.name);
-}
-
-function typeOfParam(parts: Parts, context: TypeContext): ValueType {
-  const type = context.plan.params[String(parts[1])]?.type ?? 'any';
-  if (parts.length === 2) return type;
-  if (type === 'list' && typeof parts[2] === 'number') return 'any';
-  context.problems.push(`'${parts.join('.')}' goes into a ${type}, which has no such part.`);
+function fail(context: TypeContext, message: string): 'any' {
+  context.problems.push(message);
   return 'any';
 }
 
-function typeOfOutput(parts: Parts, context: TypeContext): ValueType {
-  const fail = (message: string): 'any' => {
-    context.problems.push(message);
-    return 'any';
-  };
+function unknown(
+  context: TypeContext,
+  what: string,
+  { name, known }: { readonly name: string; readonly known: readonly string[] },
+): 'any' {
+  return fail(context, `there is no '${what}'.${suggest(name, known)}`);
+}
+
+/** The type of a path whose value has a type already and that may go on behind it. */
+function goOn(
+  context: TypeContext,
+  path: { readonly parts: Parts; readonly rest: Parts; readonly type: ValueType },
+): ValueType {
+  if (path.rest.length === 1 || path.type === 'any') return path.type;
+  return fail(
+    context,
+    `'${path.parts.join('.')}' goes into a ${path.type}, which has no such part.`,
+  );
+}
+
+function typeOfParam(parts: Parts, context: TypeContext): ValueType {
+  const type = context.names.params[String(parts[1])]?.type ?? 'any';
+  if (type === 'list' && typeof parts[2] === 'number') return 'any';
+  return goOn(context, { parts, rest: parts.slice(1), type });
+}
+
+/**
+ * A variable of the foreach around; items of the outputs of a foreach step have the types of its
+ * outputs. The list of a foreach itself reads only the variables around it.
+ */
+function typeOfItem(parts: Parts, context: TypeContext): ValueType {
   const name = String(parts[1]);
-  const source = context.plan.steps.find((other) => other.name === name);
-  if (parts[2] !== 'outputs') return fail(`'steps.${name}' must go on with '.outputs'.`);
-  if (source === undefined) return 'any';
-  const isForeach = source.foreach !== undefined;
+  const loops = loopsAround(context);
+  const readable = context.place.role === 'list' ? loops.filter(isAround(context)) : loops;
+  const known = readable.flatMap(({ step }) => Object.keys(step.foreach ?? {}));
+  const loop = readable.find(({ step }) => Object.hasOwn(step.foreach ?? {}, name));
+  if (loop === undefined) return unknown(context, `item.${name}`, { name, known });
+  const source = sourceOf(loop.names, loop.step.foreach?.[name]);
+  const [, , output, ...more] = parts;
+  if (source?.step.foreach === undefined || output === undefined || output === 'item') return 'any';
+  const type = outputTypes(source).get(String(output));
+  if (type !== undefined) return goOn(context, { parts, rest: [output, ...more], type });
+  const outputs = [...outputTypes(source).keys(), 'item'];
+  return unknown(context, parts.join('.'), { name: String(output), known: outputs });
+}
+
+function isAround({ step }: TypeContext): (loop: { readonly step: unknown }) => boolean {
+  return (loop) => loop.step !== step;
+}
+
+function typeOfOutput(parts: Parts, context: TypeContext): ValueType {
+  const { names } = context;
+  const name = String(parts[1]);
+  const source = findStep(names, name);
+  if (source === undefined) {
+    return unknown(context, `steps.${name}`, { name, known: stepNames(names) });
+  }
+  if (parts[2] !== 'outputs') return fail(context, `'steps.${name}' must go on with '.outputs'.`);
+  const isForeach = source.step.foreach !== undefined;
   if (isForeach && parts.length === 3) return 'items';
   if (isForeach && typeof parts[3] !== 'number') {
     const hint = `steps.${name}.outputs, for instance as 'runs' of builtin/best`;
-    return fail(`'${name}' is a foreach, so its outputs are a list: take ${hint}.`);
+    return fail(context, `'${name}' is a foreach, so its outputs are a list: take ${hint}.`);
   }
   const rest = parts.slice(isForeach ? 4 : 3);
   const [output] = rest;
   if (isForeach && output === 'item') return 'any';
-  const outputs = declaredOutputs(context.plan, source);
-  const spec = Object.entries(outputs).find(([key]) => key === output)?.[1];
-  if (output === undefined)
-    return fail(`'${parts.join('.')}' must go on with the name of an output.`);
-  if (spec === undefined) {
-    const hint = suggest(String(output), Object.keys(outputs));
-    return fail(`step '${name}' has no output '${output}'.${hint}`);
+  if (output === undefined) {
+    return fail(context, `'${parts.join('.')}' must go on with the name of an output.`);
   }
-  const type = typeOfSpec(spec);
-  if (rest.length === 1 || type === 'any') return type;
-  return fail(`'${parts.join('.')}' goes into a ${type}, which has no such part.`);
+  const outputs = outputTypes(source);
+  const type = outputs.get(String(output));
+  if (type !== undefined) return goOn(context, { parts, rest, type });
+  const hint = suggest(String(output), [...outputs.keys()]);
+  return fail(context, `step '${name}' has no output '${output}'.${hint}`);
+}
+
+type Types = ReadonlyMap<string, ValueType>;
+
+/** The outputs of one run of a step by name; for a built-in, those that follow from its inputs. */
+export function outputTypes({ step, names }: Found<PlanStep>): Types {
+  const known = names.outputTypes.get(step);
+  if (known !== undefined) return known;
+  names.outputTypes.set(step, new Map()); // steps that need each other in a circle end here
+  const types = findOutputTypes({ step, names });
+  names.outputTypes.set(step, types);
+  return types;
+}
+
+function findOutputTypes({ step, names }: Found<PlanStep>): Types {
+  if (isComposite(step)) {
+    const inside = namesInside(names, step);
+    const place = { role: 'output', roots: ['params', 'item', 'steps'] } as const;
+    return mapTypes(step.outputs, (text) =>
+      typeOfText(text, { step, names: inside, place, problems: [] }),
+    );
+  }
+  if (step.uses?.startsWith('builtin/') !== true) return mapTypes(step.outputs, typeOfSpec);
+  if (step.uses === 'builtin/register-model') return new Map([['version', 'any']]);
+  if (step.uses !== 'builtin/best') return new Map();
+  const source = sourceOf(names, step.inputs?.['runs']);
+  return new Map([...(source === undefined ? [] : outputTypes(source)), ['item', 'any']]);
+}
+
+function mapTypes<T>(
+  outputs: Readonly<Record<string, T>> | undefined,
+  typeOf: (output: T) => ValueType,
+): Types {
+  return new Map(Object.entries(outputs ?? {}).map(([name, output]) => [name, typeOf(output)]));
+}
+
+function typeOfText(text: string, context: TypeContext): ValueType {
+  try {
+    return checkTypes(parseExpression(text), context);
+  } catch {
+    return 'any'; // told where the expression itself is checked
+  }
 }
 
 function typeOfSpec(spec: OutputSpec): ValueType {

@@ -53,7 +53,7 @@ function withLateItems(nodes: readonly GraphNode[], steps: readonly StepState[])
   const late = new Map<string, GraphNode[]>();
   for (const { key } of steps) {
     if (known.has(key)) continue;
-    const before = known.get(key.replace(/\[\d+\].*$/, ''));
+    const before = foreachOf(key, known);
     if (before === undefined) continue;
     const item: GraphNode = { ...before, key, kind: 'step', group: before.key };
     const items = late.get(before.key);
@@ -67,8 +67,17 @@ function withLateItems(nodes: readonly GraphNode[], steps: readonly StepState[])
   });
 }
 
+/** The innermost foreach, known late, that a step is an item of, or is in an item of. */
+function foreachOf(key: string, known: ReadonlyMap<string, GraphNode>): GraphNode | undefined {
+  for (let at = key.lastIndexOf('['); at > 0; at = key.lastIndexOf('[', at - 1)) {
+    const before = known.get(key.slice(0, at));
+    if (before?.kind === 'expand') return before;
+  }
+  return undefined;
+}
+
 /** The nodes, each behind what it waits for, otherwise as they were. */
-function inOrder(nodes: readonly GraphNode[]): GraphNode[] {
+export function inOrder(nodes: readonly GraphNode[]): GraphNode[] {
   const at = new Map(nodes.map(({ key }, i) => [key, i]));
   const before = nodes.map((node) => needsOf(node).flatMap((key) => at.get(key) ?? []));
   const behind = nodes.map((): number[] => []);

@@ -19,13 +19,14 @@ export function scopeFor(
 ): Readonly<Record<string, unknown>> {
   const steps: Record<string, { outputs: unknown }> = {};
   for (const other of earlier) {
+    const name = nameBeside(other.step);
     // a foreach whose items all ended without outputs is an empty list, not nothing
-    if (other.isForeach) steps[other.step] ??= { outputs: [] };
+    if (other.isForeach) steps[name] ??= { outputs: [] };
     if (other.outputs === null) continue;
     const values = plain(other.outputs);
-    if (!other.isForeach) steps[other.step] = { outputs: values };
+    if (!other.isForeach) steps[name] = { outputs: values };
     else if (other.item !== undefined) {
-      const list = steps[other.step]?.outputs as unknown[];
+      const list = steps[name]?.outputs as unknown[];
       list.push({ ...values, item: other.item });
     }
   }
@@ -49,6 +50,11 @@ export function resolveInputs(
     }
   });
   return Object.fromEntries(entries);
+}
+
+/** What the steps beside it call a step: `fit` for `sweep[0].fit`. */
+export function nameBeside(step: string): string {
+  return step.slice(step.lastIndexOf('.') + 1);
 }
 
 function plain(outputs: Outputs): Record<string, unknown> {

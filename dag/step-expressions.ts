@@ -1,13 +1,17 @@
-import type { StepSpec } from '../schemas/plan';
+import type { PlanStep } from '../schemas/plan';
 import { ExpressionError, parseExpression, referencesOf } from './expressions';
 import type { Expression } from './expressions';
+import { isComposite } from './names';
 import { parseTemplate, templatesIn } from './template';
 
 /** Where an expression stands inside a step, and which roots it may read. */
 export interface Place {
   readonly path: string;
-  /** `value`: becomes text or JSON; `input`: may be an artifact; `condition`, `list`: as they say. */
-  readonly role: 'value' | 'input' | 'condition' | 'list';
+  /**
+   * `value`: becomes text or JSON; `input`: may be an artifact; `output`: of a sub-pipeline, read
+   * among its steps; `condition`, `list`: as they say.
+   */
+  readonly role: 'value' | 'input' | 'output' | 'condition' | 'list';
   readonly roots: readonly string[];
 }
 
@@ -20,24 +24,42 @@ const ROOTS = ['params', 'item', 'steps'];
 /** Paths of inputs exist only where the step runs: in its command and its environment. */
 const ROOTS_ON_NODE = [...ROOTS, 'inputs'];
 
-/** Every expression of a step, parsed, in the order of the step's keys. */
-export function expressionsOf(step: StepSpec): StepExpression[] {
-  const bare = (path: string, text: string, role: Place['role']): StepExpression[] => {
-    const place = { path, role, roots: role === 'list' ? ['params', 'steps'] : ROOTS };
-    return attempt(place, () => [parseExpression(text)]);
-  };
-  const free = (path: string, text: string, roots: readonly string[]): StepExpression[] =>
-    attempt({ path, role: 'value', roots }, () =>
-      parseTemplate(text).filter((part) => typeof part !== 'string'),
-    );
-  const { inputs = {}, foreach = {}, argv = [], env = {} } = step;
-  return [
-    ...Object.entries(inputs).flatMap(([key, text]) => bare(`.inputs.${key}`, text, 'input')),
-    ...Object.entries(foreach).flatMap(([key, text]) => bare(`.foreach.${key}`, text, 'list')),
+function bare(path: string, text: string, role: Place['role']): StepExpression[] {
+  return attempt({ path, role, roots: ROOTS }, () => [parseExpression(text)]);
+}
+function free(path: string, text: string, roots: readonly string[]): StepExpression[] {
+  if (!text.includes('${{')) return [];
+  return attempt({ path, role: 'value', roots }, () =>
+    parseTemplate(text).filter((part) => typeof part !== 'string'),
+  );
+}
+function each<T>(
+  record: Readonly<Record<string, T>> | undefined,
+  read: (key: string, value: T) => StepExpression[],
+): StepExpression[] {
+  return record === undefined
+    ? []
+    : Object.entries(record).flatMap(([key, value]) => read(key, value));
+}
+
+/** Every expression of a step, parsed, in the order of the step's keys; not those of inner steps. */
+export function expressionsOf(step: PlanStep): StepExpression[] {
+  const order = [
+    ...each(step.foreach, (key, text) => bare(`.foreach.${key}`, text, 'list')),
     ...(step.if === undefined ? [] : bare('.if', step.if, 'condition')),
-    ...argv.flatMap((text, i) => free(`.argv[${i}]`, text, ROOTS_ON_NODE)),
-    ...Object.entries(env).flatMap(([key, text]) => free(`.env.${key}`, text, ROOTS_ON_NODE)),
-    ...Object.entries(step.with ?? {}).flatMap(([key, value]) =>
+  ];
+  if (isComposite(step)) {
+    return [
+      ...order,
+      ...each(step.outputs, (key, text) => bare(`.outputs.${key}`, text, 'output')),
+    ];
+  }
+  return [
+    ...each(step.inputs, (key, text) => bare(`.inputs.${key}`, text, 'input')),
+    ...order,
+    ...(step.argv ?? []).flatMap((text, i) => free(`.argv[${i}]`, text, ROOTS_ON_NODE)),
+    ...each(step.env, (key, text) => free(`.env.${key}`, text, ROOTS_ON_NODE)),
+    ...each(step.with, (key, value) =>
       templatesIn(value).flatMap((text) => free(`.with.${key}`, text, ROOTS)),
     ),
     ...(step.cache?.values ?? []).flatMap((text) => bare('.cache.key', text, 'value')),
@@ -54,12 +76,25 @@ function attempt(place: Place, parse: () => readonly Expression[]): StepExpressi
 }
 
 /** The names of the steps that a step's expressions and `after` name, sorted. */
-export function needsOf(step: StepSpec): string[] {
+export function needsOf(step: PlanStep): string[] {
   const names = new Set(step.after ?? []);
-  for (const { tree } of expressionsOf(step)) {
+  const inner = isComposite(step) ? step.steps : [];
+  const own = new Set(inner.map(({ name }) => name));
+  for (const { tree, place } of expressionsOf(step)) {
     for (const parts of tree === undefined ? [] : referencesOf(tree)) {
-      if (parts[0] === 'steps' && parts[1] !== undefined) names.add(String(parts[1]));
+      const name = parts[0] === 'steps' ? parts[1] : undefined;
+      if (name === undefined || (place.role === 'output' && own.has(String(name)))) continue;
+      names.add(String(name));
     }
   }
+  for (const need of inner.flatMap(needsOf)) if (!own.has(need)) names.add(need);
   return [...names].sort();
+}
+
+/** A step with its `needs` and those of its inner steps, which follow from what they name. */
+export function withNeeds(step: PlanStep): PlanStep {
+  const needs = needsOf(step);
+  return isComposite(step)
+    ? { ...step, steps: step.steps.map(withNeeds), needs }
+    : { ...step, needs };
 }

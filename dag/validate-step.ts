@@ -1,12 +1,14 @@
 import type { Problem } from '../errors/app-error';
-import type { Plan, StepSpec } from '../schemas/plan';
+import type { CompositeSpec, PlanStep, StepSpec } from '../schemas/plan';
 import { BUILTINS, checkBuiltin } from './builtins';
 import { checkTypes } from './expression-types';
-import type { ValueType } from './expression-types';
+import { isComposite, namesInside, stepNames } from './names';
+import type { Found } from './names';
+import type { ValueType } from './operator-types';
 import { expressionsOf } from './step-expressions';
 import type { Place } from './step-expressions';
 import { suggest } from './suggest';
-import { validateOptions } from './validate-options';
+import { validateForeach, validateOptions } from './validate-options';
 
 const STEP_NAME = /^[a-z][a-z0-9_-]{0,99}$/;
 const STEP_NAME_RULE =
@@ -27,49 +29,41 @@ export function nameProblem(name: string): string | undefined {
   return NAME.test(name) ? undefined : NAME_RULE;
 }
 
-/** Every problem of one step; paths begin behind `steps.<name>`. */
-export function validateStep(plan: Plan, step: StepSpec): Problem[] {
+/** Every problem of one step, without those of its inner steps; paths begin behind the step's. */
+export function validateStep({ step, names }: Found<PlanStep>): Problem[] {
   const types = new Map<string, ValueType>();
   const problems = [
-    ...validateCommand(step),
+    ...(isComposite(step) ? validateComposite(step) : validateLeaf(step)),
     ...validateNames(step),
-    ...validateOptions(step),
-    ...validateAfter(plan, step),
-    ...validateExpressions({ plan, step, types }),
+    ...validateAfter({ step, names }),
+    ...validateExpressions({ step, names }, types),
   ];
-  if (step.uses?.startsWith('builtin/') === true) {
-    problems.push(...checkBuiltin({ plan, step, types }));
+  if (!isComposite(step) && step.uses?.startsWith('builtin/') === true) {
+    problems.push(...checkBuiltin({ step, names }, types));
   }
   return problems;
 }
 
-function validateCommand(step: StepSpec): Problem[] {
-  const { argv, uses } = step;
-  const problems: Problem[] = [];
-  if ((argv === undefined) === (uses === undefined)) {
-    problems.push({ path: '', message: "needs exactly one of 'run', 'argv' and 'uses'." });
-  }
-  if (argv?.length === 0) problems.push({ path: '.argv', message: 'is empty.' });
-  if (argv?.[0]?.trim() === '') problems.push({ path: '.argv[0]', message: 'names no program.' });
-  if (uses === undefined || uses.startsWith('builtin/') || USES.test(uses)) return problems;
-  const near = suggest(uses, BUILTINS);
-  const rule = "must be 'file#export' inside the project, for instance ./steps/train.ts#train";
-  return [...problems, { path: '.uses', message: `${rule}, or a built-in.${near}` }];
+function validateComposite(step: CompositeSpec): Problem[] {
+  const empty =
+    step.steps.length === 0
+      ? [{ path: '.steps', message: 'hold no step: write at least one.' }]
+      : [];
+  return [...empty, ...validateForeach(step)];
 }
 
-function validateNames(step: StepSpec): Problem[] {
-  const problems: Problem[] = [];
-  const add = (path: string, message: string | undefined): void => {
-    if (message !== undefined) problems.push({ path, message });
+function validateLeaf(step: StepSpec): Problem[] {
+  const { argv, uses } = step;
+  const problems = validateOptions(step);
+  const add = (path: string, message: string): void => {
+    problems.push({ path, message });
   };
-  add('', stepNameProblem(step.name));
-  for (const key of ['inputs', 'outputs', 'foreach'] as const) {
-    for (const name of Object.keys(step[key] ?? {})) add(`.${key}.${name}`, nameProblem(name));
+  if ((argv === undefined) === (uses === undefined)) {
+    add('', "needs exactly one of 'run', 'argv', 'uses' and 'steps'.");
   }
-  const variables = Object.keys(step.foreach ?? {}).length;
-  if (step.foreach !== undefined && (variables === 0 || variables > VARIABLES_MAX)) {
-    add('.foreach', `must have from 1 to ${VARIABLES_MAX} variables.`);
-  }
+  if (argv?.length === 0) add('.argv', 'is empty.');
+  if (argv?.[0]?.trim() === '') add('.argv[0]', 'names no program.');
+  if (!POOL.test(step.pool)) add('.pool', 'must be small letters, digits and - only, at most 63.');
   for (const [name, output] of Object.entries(step.outputs ?? {})) {
     const path = 'kind' in output ? output.path : undefined;
     if (path !== undefined && (/^$|^\/|\\/.test(path) || path.split('/').includes('..'))) {
@@ -77,37 +71,61 @@ function validateNames(step: StepSpec): Problem[] {
     }
     if ('metric' in output && output.metric === '') add(`.outputs.${name}`, 'names no metric.');
   }
-  if (!POOL.test(step.pool)) add('.pool', 'must be small letters, digits and - only, at most 63.');
+  if (uses === undefined || uses.startsWith('builtin/') || USES.test(uses)) return problems;
+  const near = suggest(uses, BUILTINS);
+  const rule = "must be 'file#export' inside the project, for instance ./steps/train.ts#train";
+  add('.uses', `${rule}, or a built-in.${near}`);
   return problems;
 }
 
-function validateAfter(plan: Plan, step: StepSpec): Problem[] {
-  const names = plan.steps.map((other) => other.name);
-  return (step.after ?? [])
-    .filter((name) => !names.includes(name))
-    .map((name) => ({
-      path: '.after',
-      message: `names no step '${name}'.${suggest(name, names)}`,
-    }));
+function validateNames(step: PlanStep): Problem[] {
+  const problems: Problem[] = [];
+  const add = (path: string, message: string | undefined): void => {
+    if (message !== undefined) problems.push({ path, message });
+  };
+  add('', stepNameProblem(step.name));
+  const named = {
+    inputs: isComposite(step) ? undefined : step.inputs,
+    outputs: step.outputs,
+    foreach: step.foreach,
+  };
+  for (const [key, mapping] of Object.entries(named)) {
+    for (const name of Object.keys(mapping ?? {})) add(`.${key}.${name}`, nameProblem(name));
+  }
+  const variables = Object.keys(step.foreach ?? {}).length;
+  if (step.foreach !== undefined && (variables === 0 || variables > VARIABLES_MAX)) {
+    add('.foreach', `must have from 1 to ${VARIABLES_MAX} variables.`);
+  }
+  return problems;
 }
 
-interface Typed {
-  readonly plan: Plan;
-  readonly step: StepSpec;
-  /** Filled in: what each input gives, by its path. */
-  readonly types: Map<string, ValueType>;
+/** Only the steps beside a step, or around it, can be waited for. */
+function validateAfter({ step, names }: Found<PlanStep>): Problem[] {
+  if (step.after === undefined) return [];
+  const known = new Set(stepNames(names));
+  return step.after.flatMap((name, i) =>
+    known.has(name)
+      ? []
+      : [{ path: `.after[${i}]`, message: `names no step '${name}'.${suggest(name, [...known])}` }],
+  );
 }
 
-function validateExpressions({ plan, step, types }: Typed): Problem[] {
+/** `types` is filled in: what each expression gives, by its path. */
+function validateExpressions(
+  { step, names }: Found<PlanStep>,
+  types: Map<string, ValueType>,
+): Problem[] {
+  const inside = isComposite(step) ? namesInside(names, step) : names;
   return expressionsOf(step).flatMap(({ place, tree, error }) => {
-    const { path } = place;
+    const { path, role } = place;
     if (error !== undefined) {
       return [{ path, message: `column ${error.column}: ${error.message}.` }];
     }
     const messages: string[] = [];
-    const type = checkTypes(tree, { plan, step, place, problems: messages });
+    const context = { step, names: role === 'output' ? inside : names, place, problems: messages };
+    const type = checkTypes(tree, context);
     types.set(path, type);
-    const wrong = messages.length > 0 ? undefined : roleProblem(type, place.role);
+    const wrong = messages.length > 0 ? undefined : roleProblem(type, role);
     return [...messages, ...(wrong === undefined ? [] : [wrong])].map((message) => ({
       path,
       message,
@@ -121,7 +139,13 @@ function roleProblem(type: ValueType, role: Place['role']): string | undefined {
   if (role === 'condition') {
     return type === 'boolean' ? undefined : `must be true or false, not a ${type}.`;
   }
-  if (role === 'list') return type === 'list' ? undefined : `must be a list, not a ${type}.`;
+  if (role === 'list') {
+    return type === 'list' || type === 'items' ? undefined : `must be a list, not a ${type}.`;
+  }
+  if (role === 'output') {
+    const message = 'is the list of a foreach: take an output of one of its items, or of a step.';
+    return type === 'items' ? message : undefined;
+  }
   return type.endsWith('artifact') || type === 'items'
     ? `holds a ${type}: make it an input and write \${{ inputs.<name>.path }}.`
     : undefined;

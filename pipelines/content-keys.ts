@@ -53,7 +53,7 @@ export function contentOf(step: ContentStep, rendered: Rendered): Content {
     positions[name] === undefined ? value : { value, positions: positions[name] },
   );
   const parts: Record<string, string> = {
-    step: show(spec.name),
+    step: show(spec.name.replaceAll(/\[\d+\]/g, '')), // its items stand in `item`
     code: show(run.codeDigest),
     ...prefixed('param', paramsOf(step, run.params)),
     ...prefixed('input', inputs),

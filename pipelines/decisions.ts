@@ -1,11 +1,12 @@
-import { expandItems } from '../dag/expand';
+import { expandItems, type Expanded } from '../dag/expand';
 import { evaluate, ExpressionError, parseExpression } from '../dag/expressions';
 import { found, isAppError } from '../errors/app-error';
-import type { GraphNode } from '../schemas/graph';
+import type { GraphNode, NodeGroup } from '../schemas/graph';
+import type { Plan } from '../schemas/plan';
 import { findStep, insertSteps, type StoredStep } from '../storage/postgres/steps';
 import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
 import { decideReuse, type ReuseVerdict } from './reuse';
-import { withoutItems } from './segments';
+import { planOfRun, toSteps, withoutItems } from './segments';
 import { scopeOf } from './step-scope';
 
 export interface DecideStep {
@@ -15,7 +16,15 @@ export interface DecideStep {
 }
 /** What becomes of a node whose needs have ended. */
 export type StepVerdict =
-  ReuseVerdict | Judged | { readonly verdict: 'expand'; readonly items: readonly GraphNode[] };
+  | ReuseVerdict
+  | Judged
+  | {
+      readonly verdict: 'expand';
+      /** All nodes of the items; those of a sub-pipeline are many. */
+      readonly items: readonly GraphNode[];
+      /** Rules of what stands inside the items, by the key of its join. */
+      readonly groups: Readonly<Record<string, NodeGroup>>;
+    };
 
 export type Judged =
   | { readonly verdict: 'run' }
@@ -39,16 +48,12 @@ export async function decideStep(
   const verdict = node.kind === 'expand' ? { verdict: 'run' as const } : judge(step, scope);
   if (verdict.verdict !== 'run') return verdict;
   if (node.kind !== 'expand') return decideReuse(deps, { run, key, step });
-  const items = expandNode(step, node, scope);
-  if ('verdict' in items) return items;
-  const rows = items.map(({ key: itemKey, index, item }) => ({
-    key: itemKey,
-    index,
-    item,
-    spec: step.spec,
-  }));
-  await insertSteps(deps.postgres, { projectId, runId, steps: rows });
-  return { verdict: 'expand', items: withoutItems(items) };
+  const plan = await planOfRun(deps, { projectId, planId: run.planId });
+  const expanded = expandNode({ plan, node, item: step.item }, scope);
+  if ('verdict' in expanded) return expanded;
+  const { nodes, groups } = expanded;
+  await insertSteps(deps.postgres, { projectId, runId, steps: toSteps(plan, nodes) });
+  return { verdict: 'expand', items: withoutItems(nodes), groups };
 }
 
 /** Whether a step's `if` lets it run. */
@@ -66,14 +71,16 @@ export function judge({ spec }: Pick<StoredStep, 'spec'>, scope: Scope): Judged 
   }
 }
 
+/** A foreach whose list was not known before, with the variables of those around it. */
+interface LateNode {
+  readonly plan: Plan;
+  readonly node: GraphNode;
+  readonly item: StoredStep['item'];
+}
 /** The items of a foreach, or why there are none. */
-export function expandNode(
-  { spec }: Pick<StoredStep, 'spec'>,
-  node: GraphNode,
-  scope: Scope,
-): GraphNode[] | Judged {
+export function expandNode({ plan, node, item }: LateNode, scope: Scope): Expanded | Judged {
   try {
-    return expandItems(spec, node, scope);
+    return expandItems(plan, node, { scope, item });
   } catch (error) {
     if (error instanceof ExpressionError) return fail(`its list: ${error.message}`);
     if (isAppError(error)) return fail(error.message);

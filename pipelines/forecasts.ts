@@ -1,7 +1,9 @@
-import { bestOf } from '../dag/builtins';
+import { bestOf, outputsOf } from '../dag/builtins';
 import { ExpressionError } from '../dag/expressions';
 import { resolveInputs, scopeFor } from '../dag/scope';
-import { isAppError } from '../errors/app-error';
+import { inOrder } from '../dag/placed-graph';
+import { outermost, rowOf, templatesOf, type Template } from '../dag/templates';
+import { found, isAppError } from '../errors/app-error';
 import type { GraphNode, ScopeStep } from '../schemas/graph';
 import type { ResumedStep } from '../schemas/pipeline-runs';
 import type { Outputs, StepSpec } from '../schemas/plan';
@@ -31,98 +33,95 @@ type Scope = ReturnType<typeof scopeFor>;
 /** What would become of each step of a resumed run, as far as that is known before. */
 export function forecastSteps(prepared: PreparedPlan, resumed: Resumed): ResumedStep[] {
   const forecaster = new Forecaster(prepared, resumed);
-  const order = inOrder(prepared.plan.steps);
-  const byStep = new Map(order.map((step) => [step.name, forecaster.forecast(step)]));
-  return prepared.plan.steps.flatMap(({ name }) => byStep.get(name) ?? []);
-}
-
-/** Each step behind those it needs; the plan was checked, so there is such an order. */
-function inOrder(steps: readonly StepSpec[]): StepSpec[] {
-  const ordered = new Map<string, StepSpec>();
-  let left = steps;
-  while (left.length > 0) {
-    const ready = left.filter(({ needs }) => needs.every((need) => ordered.has(need)));
-    for (const step of ready) ordered.set(step.name, step);
-    left = left.filter(({ name }) => !ordered.has(name));
-  }
-  return [...ordered.values()];
+  const { nodes } = prepared.graph;
+  const byKey = new Map(inOrder(nodes).map((node) => [node.key, forecaster.forecast(node)]));
+  return nodes.flatMap(({ key }) => byKey.get(key) ?? []);
 }
 
 class Forecaster {
   private readonly prepared: PreparedPlan;
   private readonly resumed: Resumed;
-  private readonly nodes = new Map<number, GraphNode[]>(); // by step of the plan
-  private readonly results = new Map<string, ScopeStep[]>(); // of steps that are all known
-  private readonly skipped = new Set<string>(); // steps of which nothing would run
+  private readonly templates: readonly Template[];
+  private readonly results = new Map<string, ScopeStep[]>(); // by the name in the row
+  private readonly unknown = new Set<string>(); // names of which not all is known
+  private readonly skipped = new Set<string>(); // keys
 
   constructor(prepared: PreparedPlan, resumed: Resumed) {
     this.prepared = prepared;
     this.resumed = resumed;
-    for (const node of prepared.graph.nodes) {
-      if (node.kind === 'join') continue;
-      this.nodes.set(node.settings, [...(this.nodes.get(node.settings) ?? []), node]);
-    }
+    this.templates = templatesOf(prepared.plan).list;
   }
 
-  /** What becomes of the nodes of one step; those it needs were asked for before. */
-  forecast(spec: StepSpec): ResumedStep[] {
-    const nodes = this.nodes.get(this.prepared.plan.steps.indexOf(spec)) ?? [];
-    const unknown = spec.needs.find((need) => !this.results.has(need));
+  /** What becomes of a node, or of its items; those it needs were asked for before. */
+  forecast(node: GraphNode): ResumedStep[] {
+    const { key, needs } = node;
+    if (node.kind === 'join') {
+      if (needs.every((need) => this.skipped.has(need))) this.skipped.add(key);
+      return [];
+    }
+    const spec = this.specOf(node);
+    const unknown = spec.needs.find((need) => this.unknown.has(need));
     if (unknown !== undefined) {
+      this.unknown.add(spec.name);
       const reason = `depends on what ${unknown} gives`;
-      return nodes.map(({ key }) => ({
-        key,
-        ...(this.rerun(spec) ?? { outcome: 'unknown', reason }),
-      }));
+      return [{ key, ...(this.rerun(spec) ?? { outcome: 'unknown', reason }) }];
     }
-    const earlier = spec.needs.flatMap((need) => this.results.get(need) ?? []);
-    const known = this.itemsOf(spec, nodes, earlier);
-    const forecasts = known.map((node) => [node, this.forecastNode(spec, node, earlier)] as const);
-    this.keep(spec, forecasts);
-    return forecasts.map(([{ key }, { outcome, reason }]) => ({ key, outcome, reason }));
+    if (node.kind === 'expand') return this.forecastItems(node, spec);
+    const { outcome, reason, outputs } = this.forecastNode(spec, node);
+    if (outcome === 'skip') this.skipped.add(key);
+    if (outputs === undefined) this.unknown.add(spec.name);
+    else {
+      const result = {
+        step: spec.name,
+        isForeach: spec.foreach !== undefined,
+        item: node.item,
+        outputs,
+      };
+      this.results.set(spec.name, [...(this.results.get(spec.name) ?? []), result]);
+    }
+    return [{ key, outcome, reason }];
   }
 
-  private keep(spec: StepSpec, forecasts: readonly (readonly [GraphNode, Forecast])[]): void {
-    const results = forecasts.flatMap(([{ item }, { outputs }]) => {
-      const isForeach = spec.foreach !== undefined;
-      return outputs === undefined ? [] : [{ step: spec.name, isForeach, item, outputs }];
-    });
-    if (results.length === forecasts.length) this.results.set(spec.name, results);
-    const isSkipped = forecasts.every(([, { outcome }]) => outcome === 'skip');
-    if (isSkipped && forecasts.length > 0) this.skipped.add(spec.name);
+  private forecastItems(node: GraphNode, spec: StepSpec): ResumedStep[] {
+    const { plan } = this.prepared;
+    const items = expandNode({ plan, node, item: node.item }, this.scope(spec, node));
+    if ('verdict' in items) {
+      this.unknown.add(spec.name);
+      const reason = 'reason' in items ? items.reason : 'its list is not known';
+      return [{ key: node.key, outcome: 'run', reason }];
+    }
+    return inOrder(items.nodes).flatMap((item) => this.forecast(item));
   }
 
-  private itemsOf(
-    spec: StepSpec,
-    nodes: readonly GraphNode[],
-    earlier: readonly ScopeStep[],
-  ): GraphNode[] {
-    return nodes.flatMap((node) => {
-      if (node.kind !== 'expand') return node;
-      const items = expandNode({ spec }, node, this.scope(node, earlier));
-      return 'verdict' in items ? node : items; // the run will say what is wrong with the list
-    });
+  private specOf({ key, settings }: GraphNode): StepSpec {
+    return rowOf(found(this.templates[settings], 'step', key), key);
   }
 
-  private scope({ item }: GraphNode, earlier: readonly ScopeStep[]): Scope {
-    return scopeFor(this.prepared.params, item, earlier);
+  private earlier(spec: StepSpec): ScopeStep[] {
+    return spec.needs.flatMap((need) => this.results.get(need) ?? []);
+  }
+
+  private scope(spec: StepSpec, { item }: GraphNode): Scope {
+    return scopeFor(this.prepared.params, item, this.earlier(spec));
   }
 
   private rerun({ name }: StepSpec): Forecast | undefined {
-    return this.resumed.rerun.includes(name) ? { outcome: 'run', reason: RERUN } : undefined;
+    const isAsked = this.resumed.rerun.includes(outermost(name));
+    return isAsked ? { outcome: 'run', reason: RERUN } : undefined;
   }
 
-  private forecastNode(spec: StepSpec, node: GraphNode, earlier: readonly ScopeStep[]): Forecast {
-    if (spec.needs.length > 0 && spec.needs.every((need) => this.skipped.has(need))) {
-      return { outcome: 'skip', reason: `${spec.needs[0] ?? ''} is skipped`, outputs: null };
+  private forecastNode(spec: StepSpec, node: GraphNode): Forecast {
+    const { needs } = node;
+    if (needs.length > 0 && needs.every((need) => this.skipped.has(need))) {
+      return { outcome: 'skip', reason: `${needs[0] ?? ''} is skipped`, outputs: null };
     }
-    const scope = this.scope(node, earlier);
+    const scope = this.scope(spec, node);
     const verdict = judge({ spec }, scope);
     if (verdict.verdict === 'skip')
       return { outcome: 'skip', reason: verdict.reason, outputs: null };
     if (verdict.verdict === 'fail') return { outcome: 'run', reason: verdict.reason };
     if (isBuiltin({ spec })) return forecastBuiltin(spec, scope);
-    return this.rerun(spec) ?? this.lookUp(spec, node, earlier);
+    return this.rerun(spec) ?? this.lookUp(spec, node, this.earlier(spec));
   }
 
   private lookUp(spec: StepSpec, node: GraphNode, earlier: readonly ScopeStep[]): Forecast {
@@ -151,12 +150,13 @@ class Forecaster {
 function forecastBuiltin(spec: StepSpec, scope: Scope): Forecast {
   const run = { outcome: 'run', reason: 'built-in steps always run' } as const;
   if (spec.uses === 'builtin/nothing') return { ...run, outputs: {} };
-  if (spec.uses !== 'builtin/best') return run;
   const { by, mode = 'max' } = spec.with ?? {};
-  if (typeof by !== 'string' || typeof mode !== 'string') return run;
   try {
-    const { runs } = resolveInputs(spec, scope);
-    return { ...run, outputs: bestOf(runs, { by, mode }) };
+    const inputs = resolveInputs(spec, scope);
+    if (spec.uses === 'builtin/outputs') return { ...run, outputs: outputsOf(inputs) };
+    if (spec.uses !== 'builtin/best') return run;
+    if (typeof by !== 'string' || typeof mode !== 'string') return run;
+    return { ...run, outputs: bestOf(inputs['runs'], { by, mode }) };
   } catch (error) {
     if (error instanceof ExpressionError || isAppError(error)) return run;
     throw error;

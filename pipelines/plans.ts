@@ -1,11 +1,13 @@
 import { expandGraph } from '../dag/expand';
 import { ExpressionError } from '../dag/expressions';
+import { handlersOf } from '../dag/handlers';
+import { isComposite } from '../dag/names';
 import { resolveParams } from '../dag/params';
 import { planId } from '../dag/plan-id';
 import { needsOf, validatePlan } from '../dag/validate';
 import { AppError, found, type Problem } from '../errors/app-error';
 import type { Graph } from '../schemas/graph';
-import { Params, Plan, PLAN_LIMITS } from '../schemas/plan';
+import { Params, Plan, PLAN_LIMITS, type PlanStep } from '../schemas/plan';
 import type { Postgres } from '../storage/postgres/client';
 import { findPlan } from '../storage/postgres/plans';
 
@@ -69,19 +71,38 @@ function parsePlan(given: unknown): Plan {
 }
 
 function checkNeeds(plan: Plan): Problem[] {
-  return plan.steps.flatMap((step) => {
+  return stepsIn(plan).flatMap(({ step, path }) => {
     const needs = needsOf(step);
     if (JSON.stringify(needs) === JSON.stringify(step.needs)) return [];
     const message = `must be [${needs.join(', ')}], as its expressions and 'after' say.`;
-    return [{ path: `steps.${step.name}.needs`, message }];
+    return [{ path: `${path}.needs`, message }];
   });
 }
 
 /** Nothing is silently left out: whoever names some files wants the others not to count. */
 function refuseFiles(plan: Plan): Problem[] {
   const message = 'cannot name files: the code as a whole counts already. Leave them out.';
-  const cached = plan.steps.filter(({ cache }) => cache?.files !== undefined);
-  return cached.map(({ name }) => ({ path: `steps.${name}.cache.key`, message }));
+  const cached = stepsIn(plan).filter(({ step }) => !isComposite(step) && step.cache?.files);
+  return cached.map(({ path }) => ({ path: `${path}.cache.key`, message }));
+}
+
+interface PlacedStep {
+  readonly step: PlanStep;
+  readonly path: string;
+}
+
+/** All steps of a plan, those of its sub-pipelines and handlers too, and where each stands. */
+function stepsIn(plan: Plan): PlacedStep[] {
+  const handlers = Object.entries(handlersOf(plan)).flatMap(([key, steps]) =>
+    steps.map((step, i) => ({ step, path: `${key}[${i}]` })),
+  );
+  return [...plan.steps.flatMap((step) => withInner(step, 'steps')), ...handlers];
+}
+
+function withInner(step: PlanStep, above: string): PlacedStep[] {
+  const path = `${above}.${step.name}`;
+  const inner = isComposite(step) ? step.steps : [];
+  return [{ step, path }, ...inner.flatMap((other) => withInner(other, `${path}.steps`))];
 }
 
 function expand(plan: Plan, params: Params): Graph {

@@ -1,3 +1,4 @@
+import { outermost } from '../dag/templates';
 import { isAppError } from '../errors/app-error';
 import { claimWork, releaseWork, type ClaimHolder } from '../storage/postgres/step-claims';
 import * as stored from '../storage/postgres/step-content';
@@ -40,7 +41,7 @@ export async function decideReuse(deps: PipelineRunDeps, decided: Decided): Prom
   if (isBuiltin(step) || (run.resumedFrom === null && !isCached)) return RUN;
   const content = await workOut(deps, decided);
   if (content === undefined) return RUN; // the attempt will say why
-  if (await stored.isRerun(deps.postgres, { ...key, step: step.spec.name })) {
+  if (await stored.isRerun(deps.postgres, { ...key, step: outermost(step.spec.name) })) {
     await stored.noteContent(deps.postgres, { ...key, content, note: RERUN });
     return RUN;
   }

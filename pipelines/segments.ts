@@ -1,5 +1,6 @@
 import { expandGraph } from '../dag/expand';
 import { segmentsOf } from '../dag/segments';
+import { rowOf, templatesOf } from '../dag/templates';
 import { found } from '../errors/app-error';
 import type { Graph, GraphNode, Segment } from '../schemas/graph';
 import type { Plan } from '../schemas/plan';
@@ -10,12 +11,13 @@ import type { InsertStep } from '../storage/postgres/steps';
 
 /** The rows of nodes: all but joins, which only tell that others have ended. */
 export function toSteps(plan: Plan, nodes: readonly GraphNode[]): InsertStep[] {
+  const { list } = templatesOf(plan);
   const rows = nodes.filter(({ kind }) => kind !== 'join');
   return rows.map(({ key, index, item, settings }) => ({
     key,
     index,
     item,
-    spec: found(plan.steps[settings], 'step', key),
+    spec: rowOf(found(list[settings], 'step', key), key),
   }));
 }
 
@@ -39,11 +41,19 @@ export async function loadSegment(
     'pipeline run',
     runId,
   );
-  const plan = await findPlan(deps.postgres, { projectId, id: run.planId });
-  const graph = expandGraph(found(plan, 'plan', run.planId), run.params);
+  const plan = await planOfRun(deps, { projectId, planId: run.planId });
+  const graph = expandGraph(plan, run.params);
   const parts = segmentsOf(askForResults(graph, run.resumedFrom !== null));
   const part = found(parts[segment], 'segment', `${runId}/${segment}`);
   return { ...part, nodes: withoutItems(part.nodes) };
+}
+
+/** The plan of a run that is there. */
+export async function planOfRun(
+  deps: { readonly postgres: Postgres },
+  { projectId, planId: id }: { readonly projectId: string; readonly planId: string },
+): Promise<Plan> {
+  return found(await findPlan(deps.postgres, { projectId, id }), 'plan', id);
 }
 
 /** Items stay in Postgres: histories need the topology only. */

@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto';
 import { evaluate, ExpressionError, parseExpression } from '../dag/expressions';
-import { resolveInputs, scopeFor } from '../dag/scope';
+import { nameBeside, resolveInputs, scopeFor } from '../dag/scope';
 import { renderArgv, renderText, renderValue } from '../dag/template';
 import { AppError } from '../errors/app-error';
 import type { ScopeStep } from '../schemas/graph';
@@ -98,7 +98,7 @@ function listsOf(scope: Scope, earlier: readonly ScopeStep[]): Map<unknown, numb
     if (!isForeach || item === undefined) continue;
     const position = seen.get(step) ?? 0;
     seen.set(step, position + 1);
-    const list = steps[step]?.outputs;
+    const list = steps[nameBeside(step)]?.outputs;
     const positions = lists.get(list) ?? [];
     if (outputs !== null) positions.push(position);
     lists.set(list, positions);

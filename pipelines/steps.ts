@@ -1,4 +1,4 @@
-import { bestOf } from '../dag/builtins';
+import { bestOf, outputsOf } from '../dag/builtins';
 import { groupBy } from '../dag/group-by';
 import { isArtifactRef } from '../dag/scope';
 import { AppError, found, requireArgument } from '../errors/app-error';
@@ -69,6 +69,7 @@ async function carryOut(
     const { by, mode = 'max' } = builtin.with;
     return bestOf(builtin.inputs['runs'], { by: String(by), mode: String(mode) });
   }
+  if (uses === 'builtin/outputs') return outputsOf(builtin.inputs);
   if (uses === 'builtin/register-model') return registerModel(deps, builtin);
   throw new AppError('NOT_IMPLEMENTED', `There is no built-in step '${uses ?? ''}'.`);
 }

@@ -87,7 +87,8 @@ export interface EndedNode {
 
 /** What a node of an earlier step has left behind; `outputs` null if it did not succeed. */
 export interface ScopeStep {
-  readonly step: string; // name in the plan
+  /** Its name with the sub-pipelines around it: `sweep[0].fit`, which those beside it call `fit`. */
+  readonly step: string;
   readonly isForeach: boolean;
   readonly item: Readonly<Record<string, unknown>> | undefined;
   readonly outputs: Outputs | null;

@@ -8,6 +8,7 @@ export const PLAN_LIMITS = {
   planBytesMax: 2 * 1024 * 1024,
   paramsBytesMax: 64 * 1024,
   nameCharsMax: 100,
+  depthMax: 8, // sub-pipelines inside sub-pipelines
 } as const;
 
 export const FailureClass = z.enum([
@@ -60,44 +61,69 @@ export const CacheSpec = z.strictObject({
 });
 export type CacheSpec = z.infer<typeof CacheSpec>;
 
+/** How a step is repeated: once per item of a list, or per combination of several. */
+const Foreach = {
+  foreach: z.record(z.string(), z.string()).optional(), // variable → expression that gives a list
+  parallel: z.number().int().optional(),
+  itemsMax: z.number().int().optional(), // 1,024 if left out
+  minSuccess: z.number().optional(), // the share of items, 0 to 1, that must succeed; 1 if left out
+  stopAfter: z.number().int().optional(), // no new item after so many failures alike
+};
+/** Where a step stands in the order. */
+const Order = {
+  name: z.string(),
+  if: z.string().optional(),
+  after: z.array(z.string()).optional(),
+  needs: z.array(z.string()), // all step names this one depends on, sorted; derived
+};
+
 /** One step of the canonical plan. Expressions are source text of dag/expressions. */
 export const StepSpec = z.strictObject({
-  name: z.string(),
+  ...Order,
+  ...Foreach,
   /** What runs: a command, a function `file#export`, or a built-in. Exactly one. */
   argv: z.array(z.string()).optional(), // each may hold ${{ expr }}
   uses: z.string().optional(), // './steps/prepare.ts#prepare' or 'builtin/best'
   with: z.record(z.string(), z.json()).optional(), // strings may hold ${{ expr }}
   inputs: z.record(z.string(), z.string()).optional(), // name → expression
   outputs: z.record(z.string(), OutputSpec).optional(),
-  if: z.string().optional(),
-  foreach: z.record(z.string(), z.string()).optional(), // variable → expression that gives a list
-  parallel: z.number().int().optional(),
-  itemsMax: z.number().int().optional(), // 1,024 if left out
-  minSuccess: z.number().optional(), // the share of items, 0 to 1, that must succeed; 1 if left out
-  stopAfter: z.number().int().optional(), // no new item after so many failures alike
-  after: z.array(z.string()).optional(),
-  needs: z.array(z.string()), // all step names this one depends on, sorted; derived
   pool: z.string(),
   timeoutSeconds: z.number(), // of one attempt
   totalTimeoutSeconds: z.number().optional(), // of all attempts with their delays; none if left out
   retry: RetrySpec,
   priority: z.number().int().optional(), // −100 to 100; higher starts first; 0 if left out
+  env: z.record(z.string(), z.string()).optional(),
   secrets: z.array(z.string()).optional(), // names: each becomes a variable of the environment
+  checkpoint: z.strictObject({ keep: z.number().int(), graceSeconds: z.number() }).optional(),
   heartbeat: z
     .strictObject({ timeoutSeconds: z.number(), from: z.array(HeartbeatSource) })
     .optional(), // silent for longer: the attempt has failed
   cache: CacheSpec.optional(), // the step is not cached if left out
-  env: z.record(z.string(), z.string()).optional(),
-  checkpoint: z.strictObject({ keep: z.number().int(), graceSeconds: z.number() }).optional(),
 });
 export type StepSpec = z.infer<typeof StepSpec>;
+
+const Composite = z.strictObject({
+  ...Order,
+  ...Foreach,
+  outputs: z.record(z.string(), z.string()).optional(), // name → expression over its steps
+});
+/** A sub-pipeline: steps that begin, are repeated and are skipped together. */
+export type CompositeSpec = z.infer<typeof Composite> & { steps: PlanStep[] };
+export type PlanStep = StepSpec | CompositeSpec;
+export const PlanStep: z.ZodType<PlanStep> = z.lazy(() =>
+  z.union([StepSpec, Composite.extend({ steps: z.array(PlanStep) })]),
+);
 
 /** The canonical plan: what both front ends compile to. Its id is the SHA-256 of its canonical JSON. */
 export const Plan = z.strictObject({
   version: z.literal(1),
   name: z.string(),
   params: z.record(z.string(), ParamSpec),
-  steps: z.array(StepSpec),
+  steps: z.array(PlanStep),
+  /** Exit handlers: run one after the other when all steps have ended. */
+  onSuccess: z.array(StepSpec).optional(),
+  onFailure: z.array(StepSpec).optional(),
+  always: z.array(StepSpec).optional(), // after the other handlers, however the run has ended
 });
 export type Plan = z.infer<typeof Plan>;
 

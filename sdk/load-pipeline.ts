@@ -1,11 +1,13 @@
+import { readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
-import { extname, resolve } from 'node:path';
+import { basename, dirname, extname, join, resolve } from 'node:path';
 import { AppError } from '../errors/app-error';
 import type { Plan } from '../schemas/plan';
 import { loadModule } from './load-module';
 import type { LoadedModule } from './load-module';
 import { isPipeline } from './pipeline';
 import { compileYaml } from './pipeline-yaml';
+import type { YamlSource } from './pipeline-yaml';
 import { isFunctionStep } from './step';
 
 const YAML = ['.yaml', '.yml'];
@@ -19,7 +21,7 @@ const SCRIPT = ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs'];
 export async function loadPipeline(path: string): Promise<Plan> {
   const extension = extname(path);
   const text = await readText(path);
-  if (YAML.includes(extension)) return compileYaml(text);
+  if (YAML.includes(extension)) return compileYaml(text, sourceOf(path));
   if (!SCRIPT.includes(extension)) {
     const message = `'${path}' is no pipeline file: it must end in .yaml, .yml, .ts or .js.`;
     throw new AppError('INVALID_ARGUMENT', message);
@@ -31,6 +33,19 @@ export async function loadPipeline(path: string): Promise<Plan> {
     throw new AppError('INVALID_PLAN', message);
   }
   return pipeline.compile(stepNames(loaded));
+}
+
+/** A YAML pipeline may use others in its folder and below. */
+function sourceOf(path: string): YamlSource {
+  const folder = dirname(resolve(path));
+  const read = (file: string): string | undefined => {
+    try {
+      return readFileSync(join(folder, file), 'utf8');
+    } catch {
+      return undefined;
+    }
+  };
+  return { file: basename(path), read };
 }
 
 async function readText(path: string): Promise<string> {

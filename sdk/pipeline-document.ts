@@ -1,15 +1,17 @@
-import { needsOf, validatePlan } from '../dag/validate';
+import { validatePlan, withNeeds } from '../dag/validate';
 import { AppError } from '../errors/app-error';
 import type { Problem } from '../errors/app-error';
 import { Plan, PLAN_LIMITS } from '../schemas/plan';
-import type { StepSpec } from '../schemas/plan';
+import { checkDefaults } from './pipeline-defaults';
+import { HANDLER_KEYS, readHandlers } from './pipeline-handlers';
 import { checkKeys, isRecord } from './pipeline-keys';
 import { readParams } from './pipeline-params';
-import { checkDefaults, readStep } from './pipeline-step';
+import { readSteps } from './pipeline-steps';
+import type { Include, Reading } from './pipeline-steps';
 import { formatPath, parsePath } from './problem-path';
 import type { PathParts } from './problem-path';
 
-const TOP_KEYS = ['version', 'name', 'params', 'defaults', 'steps'];
+const TOP_KEYS = ['version', 'name', 'params', 'defaults', 'steps', ...HANDLER_KEYS];
 /** No pipeline nests its values deeper; without an end a hostile file could exhaust the stack. */
 const DEPTH_MAX = 32;
 
@@ -18,9 +20,9 @@ export type Report = (path: PathParts, message: string) => void;
 
 /**
  * Reads a pipeline, as YAML or the TypeScript builder gives it, into its canonical plan. Every mistake
- * is reported; undefined if there was one.
+ * is reported; undefined if there was one. `include` reads the files of sub-pipelines.
  */
-export function readDocument(root: unknown, report: Report): Plan | undefined {
+export function readDocument(root: unknown, report: Report, include?: Include): Plan | undefined {
   let wrong = 0;
   const count: Report = (path, message) => {
     wrong += 1;
@@ -28,10 +30,24 @@ export function readDocument(root: unknown, report: Report): Plan | undefined {
   };
   checkValues(root, [], count);
   if (wrong > 0) return undefined;
-  const plan = readPlan(root, count);
+  const places: Reading['places'] = new Map();
+  const reading = { report: count, include, places };
+  const plan = readPlan(root, reading);
   if (wrong > 0 || plan === undefined) return undefined;
-  for (const problem of validatePlan(plan)) count(parsePath(problem.path), problem.message);
+  for (const { path, message } of validatePlan(plan)) {
+    count(placeOf(parsePath(path), places), message);
+  }
   return wrong > 0 ? undefined : Plan.parse(plan);
+}
+
+/** Where in the file stands what has this path in the plan. */
+function placeOf(path: PathParts, places: Reading['places']): PathParts {
+  for (let length = path.length; length > 1; length -= 1) {
+    const place = places.get(formatPath(path.slice(0, length)));
+    if (place !== undefined)
+      return place.isWhole ? place.path : [...place.path, ...path.slice(length)];
+  }
+  return path;
 }
 
 /** Compiles a pipeline that is at hand as an object; throws INVALID_PLAN with every problem. */
@@ -53,27 +69,26 @@ export function invalidPlan(problems: readonly Problem[]): AppError {
   return new AppError('INVALID_PLAN', `The pipeline has ${head}:${text}`, { problems });
 }
 
-function readPlan(root: unknown, report: Report): Plan | undefined {
+function readPlan(root: unknown, of: Omit<Reading, 'defaults'>): Plan | undefined {
+  const { report } = of;
   if (!isRecord(root)) {
     report([], 'must be a mapping with version, name and steps.');
     return undefined;
   }
   checkKeys(root, { path: [], known: TOP_KEYS, report });
   if (root['version'] !== 1) report(['version'], 'must be 1.');
-  const { name, steps } = root;
+  const { name } = root;
   if (typeof name !== 'string') report(['name'], 'must be a text: the name of the pipeline.');
-  const defaults = checkDefaults(root['defaults'], report);
+  const reading = { ...of, defaults: checkDefaults(root['defaults'], report) };
   const params = readParams(root['params'], report);
-  if (!isRecord(steps)) {
-    report(['steps'], 'is missing: a mapping of step names to steps.');
-    return undefined;
-  }
-  const read = Object.entries(steps).map(([key, step]) =>
-    readStep({ name: key, step, defaults }, report),
-  );
-  const whole = read.filter((step): step is StepSpec => step !== undefined);
-  const finished = whole.map((step) => ({ ...step, needs: needsOf(step) }));
-  return { version: 1, name: typeof name === 'string' ? name : '', params, steps: finished };
+  const steps = readSteps(root['steps'], { path: ['steps'], planPath: ['steps'] }, reading);
+  return {
+    version: 1,
+    name: typeof name === 'string' ? name : '',
+    params,
+    steps: steps.map(withNeeds),
+    ...readHandlers(root, reading),
+  };
 }
 
 /** What no pipeline may hold anywhere: a name that JavaScript treats specially, or endless depth. */

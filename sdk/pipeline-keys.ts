@@ -4,8 +4,8 @@ import type { PathParts } from './problem-path';
 
 /** Words of the pipeline language that this version does not carry out yet. */
 const LATER = new Set([
-  'on', 'on_success', 'on_failure', 'always', 'mlflow', 'adopt', 'schedule', 'every', 'matrix',
-  'gpus', 'memory', 'cpus', 'spot', 'nodes', 'image',
+  'on', 'mlflow', 'adopt', 'schedule', 'every', 'gpus',
+  'memory', 'cpus', 'spot', 'nodes', 'image',
 ]); // prettier-ignore
 
 /** A place in a pipeline: which keys may stand there, and how to report others. */

@@ -39,6 +39,8 @@ const Output = z.union([
   z.strictObject({ type: Kind, path: z.string().optional() }),
   z.strictObject({ metric: z.string(), pick: z.enum(['last', 'min', 'max']).optional() }),
 ]);
+/** Of a sub-pipeline: an expression, which is never a single word as the kinds are. */
+const InnerOutput = z.string().regex(/^(?!\s*[a-z]+\s*$)/);
 const Param = z.union([z.string(), z.number(), z.boolean(), z.array(z.json()), ParamSpec]);
 
 const Items = z.number().int().min(1).max(PLAN_LIMITS.foreachItemsTop);
@@ -64,23 +66,47 @@ const Common = {
   cache: Cache.optional(),
 };
 
-const Step = z.strictObject({
+const Leaf = {
   run: z.string().optional().describe('A command line; values of ${{ … }} stay one argument.'),
   argv: z.array(z.string()).optional().describe('A program and its arguments; no shell.'),
-  uses: z.string().optional().describe('./file.ts#export, builtin/best or builtin/register-model.'),
+  uses: z
+    .string()
+    .optional()
+    .describe('./file.ts#export, ./pipeline.yaml, or builtin/best, notify, register-model.'),
   with: z.record(z.string(), z.json()).optional(),
   inputs: z.record(z.string(), z.union([Expression, z.number()])).optional(),
-  outputs: z.record(z.string(), Output).optional(),
+  outputs: z.record(z.string(), z.union([Output, InnerOutput])).optional(),
   if: Expression.optional(),
-  foreach: z.record(z.string(), Expression).optional(),
-  ...Foreach,
-  after: z.array(z.string()).optional(),
   resources: z.strictObject({ pool: Pool.optional() }).optional(),
   checkpoint: z
     .strictObject({ keep: z.number().int().min(1).max(100).optional(), grace: Duration.optional() })
     .optional(),
   ...Common,
-});
+};
+const StepName = z.string().regex(/^[a-z][a-z0-9_-]*$/);
+
+const Step = z
+  .strictObject({
+    ...Leaf,
+    foreach: z
+      .record(z.string(), Expression)
+      .optional()
+      .describe('Variables: lists to repeat over.'),
+    ...Foreach,
+    after: z.array(z.string()).optional(),
+    get steps() {
+      return Steps.optional().describe('A sub-pipeline: its steps begin and are skipped together.');
+    },
+    get else() {
+      return Steps.optional().describe('Steps that run if the condition is false.');
+    },
+  })
+  .meta({ id: 'step' });
+const Steps: z.ZodType = z.record(
+  StepName,
+  z.lazy(() => Step),
+);
+const Handlers = z.array(z.strictObject({ name: StepName.optional(), ...Leaf })).optional();
 
 /** A pipeline file as the compiler takes it, before names and references are checked. */
 export const PipelineFile = z.strictObject({
@@ -88,7 +114,10 @@ export const PipelineFile = z.strictObject({
   name: z.string(),
   params: z.record(z.string(), Param).optional(),
   defaults: z.strictObject({ ...Common, ...Foreach }).optional(),
-  steps: z.record(z.string().regex(/^[a-z][a-z0-9_-]*$/), Step),
+  steps: Steps,
+  on_success: Handlers.describe('Run one after the other when all steps have ended well.'),
+  on_failure: Handlers.describe('Run one after the other when a step has failed.'),
+  always: Handlers.describe('Run at the end of every run, also after a cancel.'),
 });
 
 /** JSON Schema (2020-12) of a pipeline file. */

@@ -1,96 +1,57 @@
 import { ExpressionError } from '../dag/expressions';
+import { given } from '../dag/given';
 import { runToArgv } from '../dag/command-line';
 import { OutputSpec } from '../schemas/plan';
 import type { StepSpec } from '../schemas/plan';
-import { checkKeys, isRecord } from './pipeline-keys';
-import type { Report } from './pipeline-document';
+import { isRecord } from './pipeline-keys';
 import { readCheckpoint, readCommon, readForeach } from './step-options';
-import { given, isText, isTextList, StepReader } from './step-reader';
+import { isText, isTextList } from './step-reader';
+import type { StepReader } from './step-reader';
 
-const FOREACH_KEYS = ['parallel', 'items_max', 'min_success', 'stop_after'];
-const COMMON_KEYS = [
+/** Keys that mean something only beside foreach. */
+export const FOREACH_KEYS = ['parallel', 'items_max', 'min_success', 'stop_after'];
+/** Keys that `defaults` may set, too. */
+export const COMMON_KEYS = [
   'pool', 'timeout', 'total_timeout', 'retry', 'priority', 'env', 'secrets', 'heartbeat', 'cache',
 ]; // prettier-ignore
-const STEP_KEYS = [
-  'run', 'argv', 'uses', 'with', 'inputs', 'outputs', 'if', 'foreach', ...FOREACH_KEYS, 'after',
-  'resources', 'checkpoint', ...COMMON_KEYS,
+/** Keys of a step that runs once, without those of its place in the order. */
+export const LEAF_KEYS = [
+  'run', 'argv', 'uses', 'with', 'inputs', 'outputs', 'if', 'resources', 'checkpoint',
+  ...COMMON_KEYS,
 ]; // prettier-ignore
-const DEFAULT_KEYS = [...COMMON_KEYS, ...FOREACH_KEYS];
-/** A step's own entries win inside these; of any other key the whole value does. */
-const MERGED_KEYS = ['env', 'retry', 'heartbeat'];
-/** What concerns a process: built-in steps have none. */
-const PROCESS_KEYS = ['secrets', 'heartbeat', 'cache'];
 
-interface Raw {
-  readonly name: string;
-  readonly step: unknown;
-  readonly defaults: Readonly<Record<string, unknown>>;
-}
-
-/** The `defaults` of a pipeline, checked as a step's would be; `{}` if there are none. */
-export function checkDefaults(value: unknown, report: Report): Raw['defaults'] {
-  if (value === undefined || value === null) return {};
-  if (!isRecord(value)) {
-    report(['defaults'], `must be a mapping with ${DEFAULT_KEYS.join(', ')}.`);
-    return {};
-  }
-  const wrong: string[] = [];
-  const noted: Report = (path, message) => {
-    wrong.push(message);
-    report(path, message);
-  };
-  checkKeys(value, { path: ['defaults'], known: DEFAULT_KEYS, report: noted });
-  const reader = new StepReader(value, (key, message) => {
-    noted(['defaults', ...key], message);
-  });
-  readCommon(reader);
-  readForeach(reader);
-  return wrong.length > 0 ? {} : value; // what is wrong is reported once, not at every step
-}
-
-/** One step of the file as a step of the plan (without `needs`), or undefined after a report. */
-export function readStep(raw: Raw, report: Report): StepSpec | undefined {
-  const path = ['steps', raw.name];
-  if (!isRecord(raw.step)) {
-    report(path, 'must be a mapping.');
-    return undefined;
-  }
-  checkKeys(raw.step, { path, known: STEP_KEYS, report });
-  const reader = new StepReader(withDefaults(raw.defaults, raw.step), (key, message) => {
-    report([...path, ...key], message);
-  });
+/** One step that runs something, without what it needs. */
+export function readLeaf(name: string, reader: StepReader): StepSpec {
   return {
-    name: raw.name,
+    name,
     ...readCommand(reader),
     ...given({
-      with: reader.pick(['with'], isRecord, 'must be a mapping.') as StepSpec['with'],
+      with: readWith(reader),
       inputs: reader.texts('inputs'),
       outputs: readOutputs(reader),
-      if: reader.pick(['if'], isText, 'must be an expression.'),
-      ...readForeach(reader),
-      after: reader.pick(['after'], isTextList, 'must be a list of step names.'),
       checkpoint: readCheckpoint(reader),
     }),
-    needs: [],
+    ...readOrder(reader),
     ...readCommon(reader),
   };
 }
 
-/** What `defaults` say and the step does not; see MERGED_KEYS. */
-function withDefaults(defaults: Raw['defaults'], step: Raw['defaults']): Raw['defaults'] {
-  const isBuiltin = isText(step['uses']) && step['uses'].startsWith('builtin/');
-  const left = [
-    ...(isBuiltin ? PROCESS_KEYS : []),
-    ...(step['foreach'] === undefined ? FOREACH_KEYS : []),
-    ...(isRecord(step['resources']) && 'pool' in step['resources'] ? ['pool'] : []),
-  ];
-  const below = Object.entries(defaults).filter(([key]) => !left.includes(key));
-  const merged: Record<string, unknown> = { ...Object.fromEntries(below), ...step };
-  for (const key of MERGED_KEYS) {
-    const [lower, upper] = [defaults[key], step[key]];
-    if (isRecord(lower) && isRecord(upper)) merged[key] = { ...lower, ...upper };
-  }
-  return merged;
+/** What any step may set: when it runs, and how often. */
+export function readOrder(
+  reader: StepReader,
+): ReturnType<typeof readForeach> & Pick<StepSpec, 'if' | 'after' | 'needs'> {
+  return {
+    ...given({
+      if: reader.pick(['if'], isText, 'must be an expression.'),
+      after: reader.pick(['after'], isTextList, 'must be a list of step names.'),
+    }),
+    ...readForeach(reader),
+    needs: [],
+  };
+}
+
+export function readWith(reader: StepReader): StepSpec['with'] {
+  return reader.pick(['with'], isRecord, 'must be a mapping.') as StepSpec['with'];
 }
 
 function readCommand(reader: StepReader): Pick<StepSpec, 'argv' | 'uses'> {

@@ -1,6 +1,7 @@
 import { AppError } from '../errors/app-error';
 import type { CommandInputs, InputPaths, OutputsOf } from './pipeline-types';
 import { ArtifactReference, pathTo, Reference } from './references';
+import type { OutputReferences, PathExpression } from './references';
 import { artifactKindOf } from './step';
 import type { MetricOutput } from './step';
 
@@ -53,6 +54,15 @@ export function outputsOf<Out extends object>(step: string, declared: Out): Outp
   return Object.fromEntries(entries) as OutputsOf<Out>;
 }
 
+/** References of the same names and kinds below another path. */
+export function referencesAt(path: PathExpression, outputs: OutputReferences): OutputReferences {
+  return mapEntries(outputs, (of, name) => {
+    const reference = new Reference({ ...path, parts: [...path.parts, name] });
+    const isArtifact = of instanceof ArtifactReference;
+    return isArtifact ? new ArtifactReference(of.kind, reference.expression) : reference;
+  });
+}
+
 /** `inputs.<name>.path` for every input of a command. */
 export function pathsOf<I extends CommandInputs>(inputs: I | undefined): InputPaths<I> {
   const names = Object.keys(inputs ?? {});
@@ -66,7 +76,7 @@ export function pathsOf<I extends CommandInputs>(inputs: I | undefined): InputPa
 /** The same names with other values. */
 export function mapEntries<T, R>(
   record: Readonly<Record<string, T>>,
-  map: (value: T) => R,
+  map: (value: T, key: string) => R,
 ): Record<string, R> {
-  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value)]));
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, map(value, key)]));
 }

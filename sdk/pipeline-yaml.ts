@@ -3,15 +3,31 @@ import type { Document } from 'yaml';
 import type { Problem } from '../errors/app-error';
 import type { Plan } from '../schemas/plan';
 import { checkSize, invalidPlan, readDocument } from './pipeline-document';
+import type { Report } from './pipeline-document';
+import { includeFrom } from './pipeline-include';
+import type { Files } from './pipeline-include';
+import type { Include } from './pipeline-steps';
 import { formatPath } from './problem-path';
 import type { PathParts } from './problem-path';
 import { findYamlProblems } from './yaml-rules';
+
+/** Where a pipeline stands, if it may use others: its path in the project, and how files are read. */
+export interface YamlSource {
+  readonly file: string;
+  readonly read: Files['read'];
+}
 
 /**
  * Compiles a pipeline in YAML 1.2 to its canonical plan. Throws INVALID_PLAN with every problem, each
  * with path, line and column (both from 1). At most 2 MiB.
  */
-export function compileYaml(text: string): Plan {
+export function compileYaml(text: string, source?: YamlSource): Plan {
+  if (source === undefined) return compile(text);
+  const { file, read } = source;
+  return compile(text, includeFrom({ read, compile }, file, [file]));
+}
+
+function compile(text: string, include?: Include): Plan {
   checkSize(text);
   const file = parse(text);
   const problems: Problem[] = [
@@ -19,9 +35,10 @@ export function compileYaml(text: string): Plan {
     ...findYamlProblems(file.document),
   ].map(({ message, offset }) => ({ path: '', message, ...lineOf(file, offset) }));
   if (problems.length > 0) throw invalidPlan(problems);
-  const plan = readDocument(file.document.toJS({ maxAliasCount: 0 }), (path, message) => {
+  const report: Report = (path, message) => {
     problems.push({ path: formatPath(path), message, ...lineOf(file, offsetOf(file, path)) });
-  });
+  };
+  const plan = readDocument(file.document.toJS({ maxAliasCount: 0 }), report, include);
   if (plan === undefined) throw invalidPlan(problems);
   return plan;
 }

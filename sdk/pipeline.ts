@@ -47,7 +47,7 @@ export function pipeline<P extends z.ZodRawShape>(
         version: 1,
         name,
         params: params === undefined ? {} : paramsToDocument(params),
-        steps: Object.fromEntries(builder.steps),
+        ...builder.document,
       });
     },
   };

@@ -1,15 +1,34 @@
-import type { CacheSpec, OutputSpec, ParamSpec, Plan, RetrySpec, StepSpec } from '../schemas/plan';
+import { given } from '../dag/given';
+import { isComposite } from '../dag/names';
+import type {
+  CacheSpec,
+  OutputSpec,
+  ParamSpec,
+  Plan,
+  PlanStep,
+  RetrySpec,
+  StepSpec,
+} from '../schemas/plan';
 import { typeOf } from './pipeline-params';
-import { given } from './step-reader';
 
 /** A plan as the pipeline language writes it: what `compileDocument` reads back to the same plan. */
 export function planToDocument(plan: Plan): Readonly<Record<string, unknown>> {
-  return {
+  const handlers = (steps: readonly StepSpec[] | undefined): unknown =>
+    steps?.map((step) => ({ name: step.name, ...stepToDocument(step) }));
+  return given({
     version: plan.version,
     name: plan.name,
-    ...(Object.keys(plan.params).length > 0 && { params: mapValues(plan.params, paramToDocument) }),
-    steps: Object.fromEntries(plan.steps.map((step) => [step.name, stepToDocument(step)])),
-  };
+    params:
+      Object.keys(plan.params).length > 0 ? mapValues(plan.params, paramToDocument) : undefined,
+    steps: stepsToDocument(plan.steps),
+    on_success: handlers(plan.onSuccess),
+    on_failure: handlers(plan.onFailure),
+    always: handlers(plan.always),
+  });
+}
+
+function stepsToDocument(steps: readonly PlanStep[]): Readonly<Record<string, unknown>> {
+  return Object.fromEntries(steps.map((step) => [step.name, stepToDocument(step)]));
 }
 
 function paramToDocument(spec: ParamSpec): unknown {
@@ -21,29 +40,37 @@ function paramToDocument(spec: ParamSpec): unknown {
 /** Keys of a step that the language does not have, or writes in another way. */
 const REWRITTEN = [
   'name', 'needs', 'timeoutSeconds', 'totalTimeoutSeconds', 'itemsMax', 'minSuccess', 'stopAfter',
-  'retry', 'heartbeat', 'cache', 'checkpoint', 'outputs',
+  'retry', 'heartbeat', 'cache', 'checkpoint', 'outputs', 'steps',
 ]; // prettier-ignore
 
-function stepToDocument(step: StepSpec): Readonly<Record<string, unknown>> {
-  const { heartbeat, cache, checkpoint, outputs } = step;
+function stepToDocument(step: PlanStep): Readonly<Record<string, unknown>> {
   return {
     ...Object.fromEntries(Object.entries(step).filter(([key]) => !REWRITTEN.includes(key))),
     ...given({
-      outputs: outputs && mapValues(outputs, outputToDocument),
       items_max: step.itemsMax,
       min_success: step.minSuccess,
       stop_after: step.stopAfter,
-      timeout: duration(step.timeoutSeconds),
-      total_timeout: duration(step.totalTimeoutSeconds),
-      retry: retryToDocument(step.retry),
-      heartbeat: heartbeat && { timeout: duration(heartbeat.timeoutSeconds), from: heartbeat.from },
-      cache: cache && cacheToDocument(cache),
-      checkpoint: checkpoint && {
-        keep: checkpoint.keep,
-        grace: duration(checkpoint.graceSeconds),
-      },
     }),
+    ...(isComposite(step)
+      ? given({ outputs: step.outputs, steps: stepsToDocument(step.steps) })
+      : leafToDocument(step)),
   };
+}
+
+function leafToDocument(step: StepSpec): Readonly<Record<string, unknown>> {
+  const { heartbeat, cache, checkpoint, outputs } = step;
+  return given({
+    outputs: outputs && mapValues(outputs, outputToDocument),
+    timeout: duration(step.timeoutSeconds),
+    total_timeout: duration(step.totalTimeoutSeconds),
+    retry: retryToDocument(step.retry),
+    heartbeat: heartbeat && { timeout: duration(heartbeat.timeoutSeconds), from: heartbeat.from },
+    cache: cache && cacheToDocument(cache),
+    checkpoint: checkpoint && {
+      keep: checkpoint.keep,
+      grace: duration(checkpoint.graceSeconds),
+    },
+  });
 }
 
 function duration(seconds: number | undefined): string | undefined {

@@ -102,7 +102,8 @@ export class ItemsReference<T, O extends OutputReferences> extends Reference<
   }
 }
 
+export type PathExpression = Extract<Expression, { readonly kind: 'path' }>;
 /** The expression of a path such as `steps.train.outputs.model`. */
-export function pathTo(...parts: readonly string[]): Expression {
+export function pathTo(...parts: readonly string[]): PathExpression {
   return { kind: 'path', parts };
 }

@@ -1,9 +1,10 @@
+import { given } from '../dag/given';
 import { retryDelays } from '../dag/retry-delays';
 import { suggest } from '../dag/suggest';
 import { FailureClass, HeartbeatSource, PLAN_LIMITS } from '../schemas/plan';
 import type { CacheSpec, RetrySpec, StepSpec } from '../schemas/plan';
 import { isRecord } from './pipeline-keys';
-import { given, isText, isTextList } from './step-reader';
+import { isText, isTextList } from './step-reader';
 import type { StepReader } from './step-reader';
 
 const DEFAULTS = {

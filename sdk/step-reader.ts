@@ -76,11 +76,3 @@ export class StepReader {
 
 const isDuration = (value: unknown): value is string =>
   isText(value) && parseDuration(value) !== undefined;
-
-type Given<T> = { [K in keyof T]?: Exclude<T[K], undefined> };
-/** Without the keys that are undefined. */
-export function given<T extends object>(value: T): Given<T> {
-  return Object.fromEntries(
-    Object.entries(value).filter(([, inner]) => inner !== undefined),
-  ) as Given<T>;
-}

@@ -1,5 +1,5 @@
-import { needsOf } from '../../dag/validate';
-import type { Plan, StepSpec } from '../../schemas/plan';
+import { withNeeds } from '../../dag/validate';
+import type { Plan, PlanStep, StepSpec } from '../../schemas/plan';
 
 /** A command step with what a test does not care about filled in. */
 export function step(name: string, extra: Partial<StepSpec> = {}): StepSpec {
@@ -15,11 +15,11 @@ export function step(name: string, extra: Partial<StepSpec> = {}): StepSpec {
 }
 
 /** A canonical plan: `needs` are derived as the front ends do. */
-export function plan(steps: readonly StepSpec[], params: Plan['params'] = {}): Plan {
+export function plan(steps: readonly PlanStep[], params: Plan['params'] = {}): Plan {
   return {
     version: 1,
     name: 'test',
     params,
-    steps: steps.map((spec) => ({ ...spec, needs: needsOf(spec) })),
+    steps: steps.map(withNeeds),
   };
 }

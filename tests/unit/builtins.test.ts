@@ -3,7 +3,7 @@ import { bestOf } from '../../dag/builtins';
 import { expandGraph } from '../../dag/expand';
 import { resolveInputs, scopeFor } from '../../dag/scope';
 import type { ScopeStep } from '../../schemas/graph';
-import type { Outputs, Plan } from '../../schemas/plan';
+import type { Outputs, Plan, StepSpec } from '../../schemas/plan';
 import { compileYaml } from '../../sdk/pipeline-yaml';
 
 const plan: Plan = compileYaml(`
@@ -19,6 +19,7 @@ steps:
   pick: { uses: builtin/best, inputs: { runs: steps.train.outputs }, with: { by: auc } }
   show: { run: "true", inputs: { model: steps.pick.outputs.model, all: steps.train.outputs } }
 `);
+const stepOf = ({ steps }: Plan, i: number) => steps[i] as StepSpec;
 const params = { seeds: [7, 8, 9] };
 const graph = expandGraph(plan, params);
 const item = (i: number, outputs: Outputs | null): ScopeStep => ({
@@ -75,12 +76,12 @@ describe('the scope of a step', () => {
 
   it('resolves inputs to values and references, through the outputs of best', () => {
     const items = [item(0, trained('a', 1)), item(1, trained('b', 2))];
-    const runs = resolveInputs(plan.steps[1] ?? {}, scopeFor(params, undefined, items));
+    const runs = resolveInputs(stepOf(plan, 1), scopeFor(params, undefined, items));
     const pick = bestOf(runs['runs'], { by: 'auc', mode: 'max' });
     expect(pick).toEqual({ ...trained('b', 2), item: { value: { seed: 8 } } });
     const picked = { step: 'pick', isForeach: false, item: undefined, outputs: pick };
     const scope = scopeFor(params, undefined, [...items, picked]);
-    expect(resolveInputs(plan.steps[2] ?? {}, scope)).toMatchObject({
+    expect(resolveInputs(stepOf(plan, 2), scope)).toMatchObject({
       model: { artifact: 'b', kind: 'model' },
       all: [{ auc: 1 }, { auc: 2 }],
     });
@@ -88,7 +89,7 @@ describe('the scope of a step', () => {
 
   it('names the input whose source has no value', () => {
     const scope = scopeFor(params, undefined, []);
-    expect(() => resolveInputs(plan.steps[2] ?? {}, scope)).toThrow("input 'model'");
+    expect(() => resolveInputs(stepOf(plan, 2), scope)).toThrow("input 'model'");
   });
 
   it('expands a foreach into a group, and everything behind it waits for all of its items', () => {

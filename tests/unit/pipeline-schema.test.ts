@@ -43,6 +43,18 @@ steps:
     checkpoint: { keep: 3, grace: 60s }
     if: params.a > 0
   three: { uses: ./a.ts#b, with: { k: [1, null] }, inputs: { m: steps.one.outputs.m } }
+  four:
+    foreach: { i: params.b, j: "[1, 2]" }
+    if: params.a > 0
+    parallel: 2
+    steps:
+      five: { run: x, outputs: { v: value } }
+      six: { if: params.a > 1, steps: { seven: { run: x } }, else: { eight: { run: x } } }
+    outputs: { v: steps.five.outputs.v }
+    else: { nine: { run: x } }
+on_success: [{ run: x }]
+on_failure: [{ uses: builtin/notify, with: { message: "\${{ run.reason }}" } }]
+always: [{ name: clean, argv: [x], timeout: 1m }]
 `;
 
 describe('docs/pipeline.schema.json', () => {
@@ -70,6 +82,11 @@ describe('docs/pipeline.schema.json', () => {
     ['a bad secret', 'steps: { a: { run: x, secrets: ["A B"] } }'],
     ['a bad sign of life', 'steps: { a: { run: x, heartbeat: { from: [pulse] } } }'],
     ['a bad cache', 'steps: { a: { run: x, cache: { ttl: soon } } }'],
+    ['a bad key inside', 'steps: { a: { steps: { b: { run: x, tiemout: 1h } } } }'],
+    [
+      'a bad key of a handler',
+      'steps: { a: { run: x } }\nalways: [{ run: x, foreach: { i: "[1]" } }]',
+    ],
     ['a bad kind', 'steps: { a: { run: x, outputs: { m: modle } } }'],
     ['a bad step name', 'steps: { A: { run: x } }'],
     ['a bad default', 'defaults: { argv: [x] }\nsteps: { a: { run: x } }'],

@@ -180,13 +180,25 @@ steps:
       s.run('x', step({ in: z.object({}), out: z.object({}), run: () => ({}) }), {});
     });
     expect(unnamed.join()).toContain('export it from the file that defines it');
-    const two = problemsOf((p, s) => {
+    const none = problemsOf((p, s) => {
+      s.forEach('f', p.seeds, () => ({}));
+    });
+    expect(none.join()).toContain('steps.f makes no step');
+    const shadowed = problemsOf((_p, s) => {
+      s.command('a', { argv: ['x'] });
+      s.group('g', () => s.command('a', { argv: ['y'] }));
+    });
+    expect(shadowed.join()).toContain('steps.a has the name of a step around it');
+    const sameItem = problemsOf((p, s) => {
       s.forEach('f', p.seeds, () => {
-        s.command('a', { argv: ['x'] });
-        return s.command('b', { argv: ['x'] });
+        s.forEach('g', p.seeds, () => s.command('a', { argv: ['x'] }));
       });
     });
-    expect(two.join()).toContain('one step per item');
+    expect(sameItem.join()).toContain("has an item 'value'");
+    const nested = problemsOf((_p, s) => {
+      s.always(() => s.group('g', () => s.command('a', { argv: ['x'] })));
+    });
+    expect(nested.join()).toContain('runs single steps');
   });
 
   it('refuses rules of parameters that a plan cannot carry', () => {
@@ -224,7 +236,7 @@ describe('loadPipeline', () => {
     writeFileSync(join(folder, 'a-all.ts'), "export * from './z-steps';");
     const plan = await load(`import { pipeline } from 'anneal'; import { work } from './a-all';
       export default pipeline('p', {}, (_p, s) => { s.run('w', work, {}); });`);
-    expect(plan.steps[0]?.uses).toBe('./z-steps.ts#work');
+    expect(plan.steps[0]).toMatchObject({ uses: './z-steps.ts#work' });
   });
 
   it('explains what is wrong with a file', async () => {
