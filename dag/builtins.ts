@@ -15,8 +15,8 @@ export const BUILTINS = [
   'builtin/register-model',
 ] as const;
 
-/** A plain output travels in workflow histories. */
-const VALUE_CHARS_MAX = 1_024;
+/** The most that any plain output may have, as of a step that runs a process. */
+const VALUE_CHARS_MAX = 64 * 1024;
 
 /** What a built-in takes: inputs by name → the type that each must have, and settings. */
 const SIGNATURES: ReadonlyMap<string, Signature> = new Map([
@@ -70,7 +70,7 @@ export function bestOf(
 export function outputsOf(values: Readonly<Record<string, unknown>>): Outputs {
   for (const [name, value] of Object.entries(values)) {
     if (JSON.stringify(value).length <= VALUE_CHARS_MAX) continue;
-    const message = `The output '${name}' is larger than 1 KiB: let a step write it to a file.`;
+    const message = `The output '${name}' is larger than 64 KiB: let a step write it to a file.`;
     throw new AppError('TOO_LARGE', message);
   }
   return toOutputs(values);

@@ -22,6 +22,7 @@ export interface Token {
 
 const TOKEN =
   /\s*(?:(\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)|"((?:[^"\\]|\\.)*)"|'((?:[^'\\]|\\.)*)'|([A-Za-z_][\w-]*)|(==|!=|<=|>=|&&|\|\||[<>+\-*/!()[\].,]))/sy;
+const BLANKS = /\s*/y;
 const WORDS: ReadonlyMap<string, string> = new Map([
   ['and', '&&'],
   ['or', '||'],
@@ -47,10 +48,14 @@ export function tokenize(text: string): Token[] {
   }
   const tokens: Token[] = [];
   let at = 0;
-  while (text.slice(at).trim() !== '') {
+  for (;;) {
+    BLANKS.lastIndex = at;
+    BLANKS.test(text);
+    at = BLANKS.lastIndex;
+    if (at === text.length) break;
     TOKEN.lastIndex = at;
     const match = TOKEN.exec(text);
-    const column = at + (/^\s*/.exec(text.slice(at))?.[0].length ?? 0) + 1;
+    const column = at + 1;
     if (match === null) throw new ExpressionError(unexpected(text[column - 1] ?? ''), column);
     tokens.push(toToken(match, column));
     at = TOKEN.lastIndex;

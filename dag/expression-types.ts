@@ -53,19 +53,24 @@ function typeOfPath(parts: Parts, context: TypeContext): ValueType {
   if (name === undefined) return fail(context, `'${root}' must go on with a name: ${root}.…`);
   if (root === 'steps') return typeOfOutput(parts, context);
   if (root === 'item') return typeOfItem(parts, context);
-  const { names, step } = context;
-  const known =
-    root === 'params'
-      ? Object.keys(names.params)
-      : root === 'run'
-        ? ['status', 'reason']
-        : Object.keys((isComposite(step) ? undefined : step.inputs) ?? {});
-  if (!known.includes(name)) return unknown(context, `${root}.${name}`, { name, known });
+  const record = recordOf(root, context);
+  if (!Object.hasOwn(record, name)) {
+    return unknown(context, `${root}.${name}`, { name, known: () => Object.keys(record) });
+  }
   if (root === 'params') return typeOfParam(parts, context);
   if (root === 'run') return goOn(context, { parts, rest: parts.slice(1), type: 'string' });
   const isPath = parts.length === 3 && parts[2] === 'path';
   if (isPath) return 'string';
   return fail(context, `'${parts.join('.')}' cannot be read; only inputs.${name}.path.`);
+}
+
+const RUN = { status: 'string', reason: 'string' };
+
+/** What stands under `params`, `run` and `inputs`. */
+function recordOf(root: string, { names, step }: TypeContext): object {
+  if (root === 'params') return names.params;
+  if (root === 'run') return RUN;
+  return (isComposite(step) ? undefined : step.inputs) ?? {};
 }
 
 function fail(context: TypeContext, message: string): 'any' {
@@ -76,9 +81,9 @@ function fail(context: TypeContext, message: string): 'any' {
 function unknown(
   context: TypeContext,
   what: string,
-  { name, known }: { readonly name: string; readonly known: readonly string[] },
+  { name, known }: { readonly name: string; readonly known: () => readonly string[] },
 ): 'any' {
-  return fail(context, `there is no '${what}'.${suggest(name, known)}`);
+  return fail(context, `there is no '${what}'.${context.names.hint(name, known)}`);
 }
 
 /** The type of a path whose value has a type already and that may go on behind it. */
@@ -107,7 +112,7 @@ function typeOfItem(parts: Parts, context: TypeContext): ValueType {
   const name = String(parts[1]);
   const loops = loopsAround(context);
   const readable = context.place.role === 'list' ? loops.filter(isAround(context)) : loops;
-  const known = readable.flatMap(({ step }) => Object.keys(step.foreach ?? {}));
+  const known = (): string[] => readable.flatMap(({ step }) => Object.keys(step.foreach ?? {}));
   const loop = readable.find(({ step }) => Object.hasOwn(step.foreach ?? {}, name));
   if (loop === undefined) return unknown(context, `item.${name}`, { name, known });
   const source = sourceOf(loop.names, loop.step.foreach?.[name]);
@@ -115,7 +120,7 @@ function typeOfItem(parts: Parts, context: TypeContext): ValueType {
   if (source?.step.foreach === undefined || output === undefined || output === 'item') return 'any';
   const type = outputTypes(source).get(String(output));
   if (type !== undefined) return goOn(context, { parts, rest: [output, ...more], type });
-  const outputs = [...outputTypes(source).keys(), 'item'];
+  const outputs = (): string[] => [...outputTypes(source).keys(), 'item'];
   return unknown(context, parts.join('.'), { name: String(output), known: outputs });
 }
 
@@ -128,7 +133,7 @@ function typeOfOutput(parts: Parts, context: TypeContext): ValueType {
   const name = String(parts[1]);
   const source = findStep(names, name);
   if (source === undefined) {
-    return unknown(context, `steps.${name}`, { name, known: stepNames(names) });
+    return unknown(context, `steps.${name}`, { name, known: () => stepNames(names) });
   }
   if (parts[2] !== 'outputs') return fail(context, `'steps.${name}' must go on with '.outputs'.`);
   const isForeach = source.step.foreach !== undefined;
@@ -146,7 +151,7 @@ function typeOfOutput(parts: Parts, context: TypeContext): ValueType {
   const outputs = outputTypes(source);
   const type = outputs.get(String(output));
   if (type !== undefined) return goOn(context, { parts, rest, type });
-  const hint = suggest(String(output), [...outputs.keys()]);
+  const hint = names.hint(String(output), () => [...outputs.keys()]);
   return fail(context, `step '${name}' has no output '${output}'.${hint}`);
 }
 

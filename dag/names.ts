@@ -1,6 +1,9 @@
 import type { CompositeSpec, Plan, PlanStep } from '../schemas/plan';
 import { parseExpression } from './expressions';
 import type { ValueType } from './operator-types';
+import { suggest } from './suggest';
+
+const HINTS_MAX = 100;
 
 /** What the names inside a step mean: the steps beside it, then those around the step it stands in. */
 export interface Names {
@@ -10,6 +13,8 @@ export interface Names {
   readonly around: { readonly step: CompositeSpec; readonly names: Names } | undefined;
   /** Handlers of a run's end may read how it ended: `run.status`, `run.reason`. */
   readonly isHandler: boolean;
+  /** What might have been meant by a name that is unknown; for all levels of one plan. */
+  readonly hint: (name: string, candidates: () => readonly string[]) => string;
   /** The types of outputs that were found so far; for all levels of one plan. */
   readonly outputTypes: Map<PlanStep, ReadonlyMap<string, ValueType>>;
 }
@@ -27,7 +32,17 @@ export function isComposite(step: PlanStep): step is CompositeSpec {
 export function namesOf(plan: Plan): Names {
   const steps = new Map(plan.steps.map((step) => [step.name, step]));
   const outputTypes: Names['outputTypes'] = new Map();
-  return { params: plan.params, steps, around: undefined, isHandler: false, outputTypes };
+  const { params } = plan;
+  return { params, steps, around: undefined, isHandler: false, hint: hints(), outputTypes };
+}
+
+/** Hints for the first mistakes only: each looks at every name, and a plan may have thousands. */
+function hints(): Names['hint'] {
+  let left = HINTS_MAX;
+  return (name, candidates) => {
+    left -= 1;
+    return left < 0 ? '' : suggest(name, candidates());
+  };
 }
 
 /** The names for the steps of a sub-pipeline that stands among `names`. */

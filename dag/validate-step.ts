@@ -2,7 +2,7 @@ import type { Problem } from '../errors/app-error';
 import type { CompositeSpec, PlanStep, StepSpec } from '../schemas/plan';
 import { BUILTINS, checkBuiltin } from './builtins';
 import { checkTypes } from './expression-types';
-import { isComposite, namesInside, stepNames } from './names';
+import { findStep, isComposite, namesInside, stepNames } from './names';
 import type { Found } from './names';
 import type { ValueType } from './operator-types';
 import { expressionsOf } from './step-expressions';
@@ -101,13 +101,11 @@ function validateNames(step: PlanStep): Problem[] {
 
 /** Only the steps beside a step, or around it, can be waited for. */
 function validateAfter({ step, names }: Found<PlanStep>): Problem[] {
-  if (step.after === undefined) return [];
-  const known = new Set(stepNames(names));
-  return step.after.flatMap((name, i) =>
-    known.has(name)
-      ? []
-      : [{ path: `.after[${i}]`, message: `names no step '${name}'.${suggest(name, [...known])}` }],
-  );
+  return (step.after ?? []).flatMap((name, i) => {
+    if (findStep(names, name) !== undefined) return [];
+    const hint = names.hint(name, () => stepNames(names));
+    return [{ path: `.after[${i}]`, message: `names no step '${name}'.${hint}` }];
+  });
 }
 
 /** `types` is filled in: what each expression gives, by its path. */

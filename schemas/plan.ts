@@ -110,9 +110,27 @@ const Composite = z.strictObject({
 /** A sub-pipeline: steps that begin, are repeated and are skipped together. */
 export type CompositeSpec = z.infer<typeof Composite> & { steps: PlanStep[] };
 export type PlanStep = StepSpec | CompositeSpec;
-export const PlanStep: z.ZodType<PlanStep> = z.lazy(() =>
-  z.union([StepSpec, Composite.extend({ steps: z.array(PlanStep) })]),
-);
+export const PlanStep = planStep(0);
+
+/**
+ * The schema of a step that stands in so many sub-pipelines. By hand instead of a union, which would
+ * tell of a mistake only that nothing fits, and not recursive: a hostile plan ends at the last level.
+ */
+function planStep(depth: number): z.ZodType<PlanStep> {
+  const inner =
+    depth < PLAN_LIMITS.depthMax
+      ? Composite.extend({ steps: z.array(planStep(depth + 1)) })
+      : z.never('stands inside too many sub-pipelines.');
+  return z.unknown().transform((given, context): PlanStep => {
+    const isComposite = given !== null && typeof given === 'object' && 'steps' in given;
+    const parsed = (isComposite ? inner : StepSpec).safeParse(given);
+    if (parsed.success) return parsed.data;
+    for (const { path, message } of parsed.error.issues) {
+      context.issues.push({ code: 'custom', path, message, input: given });
+    }
+    return z.NEVER;
+  });
+}
 
 /** The canonical plan: what both front ends compile to. Its id is the SHA-256 of its canonical JSON. */
 export const Plan = z.strictObject({

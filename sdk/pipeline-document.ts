@@ -37,6 +37,11 @@ export function readDocument(root: unknown, report: Report, include?: Include): 
   for (const { path, message } of validatePlan(plan)) {
     count(placeOf(parsePath(path), places), message);
   }
+  const bytes = wrong > 0 ? 0 : Buffer.byteLength(JSON.stringify(plan));
+  if (bytes > PLAN_LIMITS.planBytesMax) {
+    const hint = 'repeat steps by foreach, or move texts into files';
+    count(['steps'], `make a plan of ${bytes} bytes, above 2 MiB with every default: ${hint}.`);
+  }
   return wrong > 0 ? undefined : Plan.parse(plan);
 }
 
@@ -92,15 +97,18 @@ function readPlan(root: unknown, of: Omit<Reading, 'defaults'>): Plan | undefine
 }
 
 /** What no pipeline may hold anywhere: a name that JavaScript treats specially, or endless depth. */
-function checkValues(value: unknown, path: PathParts, report: Report): void {
+function checkValues(value: unknown, trail: (string | number)[], report: Report): void {
   if (value === null || typeof value !== 'object') return;
-  if (path.length > DEPTH_MAX) {
-    report(path, `is nested deeper than ${DEPTH_MAX} levels.`);
+  if (trail.length > DEPTH_MAX) {
+    report([...trail], `is nested deeper than ${DEPTH_MAX} levels.`);
     return;
   }
+  const isList = Array.isArray(value);
   for (const [key, inner] of Object.entries(value)) {
-    if (key === '__proto__') report([...path, key], 'is not a name that can be used.');
-    checkValues(inner, [...path, key], report);
+    if (key === '__proto__') report([...trail, key], 'is not a name that can be used.');
+    trail.push(isList ? Number(key) : key);
+    checkValues(inner, trail, report);
+    trail.pop();
   }
 }
 

@@ -1,5 +1,5 @@
 import { isMap, isNode, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
-import type { Document } from 'yaml';
+import type { Document, Pair, YAMLMap } from 'yaml';
 import type { Problem } from '../errors/app-error';
 import type { Plan } from '../schemas/plan';
 import { checkSize, invalidPlan, readDocument } from './pipeline-document';
@@ -46,6 +46,7 @@ function compile(text: string, include?: Include): Plan {
 interface File {
   readonly document: Document;
   readonly lines: LineCounter;
+  readonly pairs: Map<YAMLMap, ReadonlyMap<string, Pair>>;
 }
 
 /** The parser recurses: thousands of nested brackets exhaust its stack. */
@@ -59,7 +60,7 @@ function parse(text: string): File {
     const document = parseDocument(text, { ...options, lineCounter: lines });
     const isTooDeep = document.errors.some(({ message }) => message.includes('call stack'));
     if (isTooDeep) throw invalidPlan([{ path: '', message: TOO_DEEP }]);
-    return { document, lines };
+    return { document, lines, pairs: new Map() };
   } catch (error) {
     const isStack = error instanceof Error && error.message.includes('call stack');
     throw isStack ? invalidPlan([{ path: '', message: TOO_DEEP }]) : error;
@@ -86,7 +87,7 @@ function offsetOf(file: File, path: PathParts): number | undefined {
   let offset: number | undefined;
   for (const part of path) {
     if (isMap(node)) {
-      const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === part);
+      const pair = pairsOf(file, node).get(String(part));
       if (pair === undefined) break;
       if (isNode(pair.key)) offset = pair.key.range?.[0] ?? offset;
       node = pair.value;
@@ -96,4 +97,16 @@ function offsetOf(file: File, path: PathParts): number | undefined {
     } else break;
   }
   return offset;
+}
+
+/** The entries of a mapping by key; kept, since a file may have thousands of mistakes. */
+function pairsOf({ pairs }: File, map: YAMLMap): ReadonlyMap<string, Pair> {
+  const known = pairs.get(map);
+  if (known !== undefined) return known;
+  const entries = map.items.flatMap((pair) =>
+    isScalar(pair.key) ? [[String(pair.key.value), pair] as const] : [],
+  );
+  const found = new Map(entries);
+  pairs.set(map, found);
+  return found;
 }
