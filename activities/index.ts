@@ -1,4 +1,5 @@
 import type { BuiltinDeps } from '../pipelines/steps';
+import { createBeginHandlers } from './begin-handlers';
 import { createBeginRun } from './begin-run';
 import { createChangeAlias } from './change-alias';
 import { createDecideStep } from './decide-step';
@@ -10,6 +11,7 @@ import { createRecordTransitions } from './record-transitions';
 /** Every activity of the control worker. The names are wire names: histories hold them. */
 export function createActivities(deps: BuiltinDeps) {
   return {
+    beginHandlers: createBeginHandlers(deps),
     beginRun: createBeginRun(deps),
     changeAlias: createChangeAlias(deps),
     decideStep: createDecideStep(deps),

@@ -13,6 +13,14 @@ const User = z
     return { uid, gid };
   });
 
+/** Host names or addresses with commas between. */
+const Hosts = z.string().transform((text) =>
+  text
+    .split(',')
+    .map((host) => host.trim().toLowerCase())
+    .filter((host) => host !== ''),
+);
+
 /** Every setting of every process, read once; config/secrets.ts says how else secrets may come. */
 export const Config = z.object({
   ANNEAL_HOST: z.string().default('127.0.0.1'),
@@ -37,6 +45,10 @@ export const Config = z.object({
   ANNEAL_SECRETS: z.enum(['environment', 'stdin']).default('environment'),
   /** How often the control worker looks for runs whose workflow was terminated or is gone. */
   ANNEAL_JANITOR_SECONDS: z.coerce.number().int().min(1).max(3600).default(30),
+  /** Where the messages of builtin/notify go that name no URL themselves. */
+  ANNEAL_NOTIFY_URL: z.url({ protocol: /^https?$/ }).optional(),
+  /** Hosts with private addresses that a URL in a pipeline may name, with commas between. */
+  ANNEAL_NOTIFY_HOSTS: Hosts.default([]),
   ANNEAL_DURABILITY: z.enum(['fsync', 'interval', 'memory']).default('fsync'),
   ANNEAL_LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error']).default('info'),
   DATABASE_URL: z.string().optional(),

@@ -13,6 +13,7 @@ export const SECRETS = [
   'DATABASE_URL',
   'CLICKHOUSE_URL',
   'TEMPORAL_API_KEY',
+  'ANNEAL_NOTIFY_URL',
   'S3_ACCESS_KEY_ID',
   'S3_SECRET_ACCESS_KEY',
 ] as const;

@@ -22,7 +22,7 @@ const VALUE_CHARS_MAX = 64 * 1024;
 const SIGNATURES: ReadonlyMap<string, Signature> = new Map([
   ['builtin/best', { inputs: { runs: 'items' }, required: ['by'], settings: ['by', 'mode'] }],
   ['builtin/nothing', { inputs: {}, required: [], settings: [] }],
-  // without a url the message stands in the log alone; without a message it says how the run ended
+  // without a url it goes to that of the installation; without a message it says how the run ended
   ['builtin/notify', { inputs: {}, required: [], settings: ['url', 'message'] }],
   [
     'builtin/register-model',

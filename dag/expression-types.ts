@@ -177,6 +177,7 @@ function findOutputTypes({ step, names }: Found<PlanStep>): Types {
   }
   if (step.uses?.startsWith('builtin/') !== true) return mapTypes(step.outputs, typeOfSpec);
   if (step.uses === 'builtin/register-model') return new Map([['version', 'any']]);
+  if (step.uses === 'builtin/notify') return new Map([['message', 'string']]);
   if (step.uses !== 'builtin/best') return new Map();
   const source = sourceOf(names, step.inputs?.['runs']);
   return new Map([...(source === undefined ? [] : outputTypes(source)), ['item', 'any']]);

@@ -1,21 +1,18 @@
-import type { Graph, GraphNode } from '../schemas/graph';
+import type { Graph, GraphNode, RunOutcome } from '../schemas/graph';
 import type { Plan, StepSpec } from '../schemas/plan';
 import { namesOf } from './names';
 import type { Names } from './names';
 import { settingsOf } from './templates';
 
-/** How the steps of a run ended, as its handlers see it. */
-export type RunOutcome = 'succeeded' | 'failed' | 'cancelled';
-/** What a handler may read besides params and outputs: `run.status` and `run.reason`. */
-export interface EndedRun {
-  readonly status: RunOutcome;
-  readonly reason: string; // '' if there is none
-}
-
 /** The lists of handlers by the key under which they stand in the file and in the graph. */
 export function handlersOf(plan: Plan): Readonly<Record<string, readonly StepSpec[]>> {
   const { onSuccess = [], onFailure = [], always = [] } = plan;
   return { on_success: onSuccess, on_failure: onFailure, always };
+}
+
+/** True for a plan of which something runs when its steps have ended. */
+export function hasHandlers(plan: Plan): boolean {
+  return Object.values(handlersOf(plan)).some((list) => list.length > 0);
 }
 
 /** A handler with the key of its node, `on_failure.notify`, as its name: what its row holds. */
@@ -41,6 +38,30 @@ export function handlerGraph(plan: Plan, outcome: RunOutcome): Graph {
   });
   const settings = steps.map((spec) => settingsOf({ spec, path: spec.name }));
   return { nodes, settings, groups: {} };
+}
+
+/** The graph of a run with those of its handlers that have a row, behind its steps. */
+export function withHandlers(graph: Graph, plan: Plan, hasRow: (key: string) => boolean): Graph {
+  const outcomes = ['succeeded', 'failed', 'cancelled'] as const;
+  const begun = outcomes
+    .map((outcome) => handlerGraph(plan, outcome))
+    .find(({ nodes }) => nodes.length > 0 && nodes.every(({ key }) => hasRow(key)));
+  if (begun === undefined) return graph;
+  const { nodes, settings } = behind(begun, graph);
+  return {
+    ...graph,
+    nodes: [...graph.nodes, ...nodes],
+    settings: [...graph.settings, ...settings],
+  };
+}
+
+function behind(handlers: Graph, { nodes, settings }: Graph): Graph {
+  const moved = handlers.nodes.map((node) => ({
+    ...node,
+    index: nodes.length + node.index,
+    settings: settings.length + node.settings,
+  }));
+  return { ...handlers, nodes: moved };
 }
 
 /** The names that a handler may use: all steps of the plan, and the run's end. */

@@ -1,7 +1,9 @@
-import type { EndedNode, Graph, GraphNode, NodeEnd, NodeGroup } from '../schemas/graph';
+import type { EndedNode, Graph, GraphNode, NodeEnd } from '../schemas/graph';
 import { append } from './group-by';
+import { GroupState } from './group-state';
 import { Heap } from './heap';
 import { endOfJoin } from './joins';
+import { Members } from './members';
 
 /** Never more steps at once: keeps a workflow's commands and history within Temporal's limits. */
 const WINDOW = 200;
@@ -10,13 +12,6 @@ const WINDOW = 200;
  * are not all taken Temporal hands them over with the task that starts them, at half the cost.
  */
 const BUILTIN_WINDOW = 64;
-
-interface GroupState extends NodeGroup {
-  running: number;
-  readonly parked: Heap<GraphNode>; // ready, but the group is full
-  readonly failures: Map<string, number>; // how often a reason was given
-  stopped: string | undefined; // why no further item starts
-}
 
 /**
  * Which nodes may run now: in-degree counts and a heap by priority, then index. Pure and
@@ -31,6 +26,8 @@ export class ReadyQueue {
   private readonly ends = new Map<string, NodeEnd>();
   private readonly reasons = new Map<string, string>();
   private readonly groups = new Map<string, GroupState>();
+  private readonly members = new Members();
+  private rules: Graph['groups'];
   private readonly running = new Set<string>();
   private readonly ready: Heap<GraphNode>;
   private endedHere = 0;
@@ -38,6 +35,7 @@ export class ReadyQueue {
 
   constructor(graph: Graph) {
     this.graph = graph;
+    this.rules = graph.groups;
     this.ready = this.heap();
     for (const node of graph.nodes) this.add(node);
   }
@@ -54,13 +52,8 @@ export class ReadyQueue {
         held.push(node);
         continue;
       }
-      const group = this.groupOf(node);
-      if (group !== undefined && group.running >= group.parallel) {
-        group.parked.push(node);
-        continue;
-      }
+      if (this.groupOf(node)?.enter(node) === false) continue;
       if (this.isBuiltin(node)) this.runningBuiltins += 1;
-      if (group !== undefined) group.running += 1;
       this.running.add(node.key);
       taken.push(node);
     }
@@ -89,14 +82,19 @@ export class ReadyQueue {
     return ended;
   }
 
-  /** A foreach whose list is known now: its items run, then the node ends as their join. */
-  expand(key: string, items: readonly GraphNode[]): EndedNode[] {
+  /** A foreach whose list is known now: its nodes run, then it ends as the join of its items. */
+  expand(
+    key: string,
+    nodes: readonly GraphNode[],
+    groups: Graph['groups'] = {}, // older histories have none
+  ): EndedNode[] {
     const before = this.nodes.get(key);
     if (before === undefined || this.ends.has(key)) return [];
     this.release(before);
-    const join: GraphNode = { ...before, kind: 'join', needs: items.map((item) => item.key) };
-    this.add(join, items.length);
-    for (const item of items) this.add(item);
+    this.rules = { ...this.rules, ...groups };
+    const items = nodes.filter(({ group }) => group === key).map((item) => item.key);
+    this.add({ ...before, kind: 'join', needs: items }, items.length);
+    for (const node of nodes) this.add(node);
     return items.length === 0 ? this.settle(key, 'succeeded', 'its list is empty') : [];
   }
 
@@ -196,6 +194,8 @@ export class ReadyQueue {
   }
 
   private add(node: GraphNode, openNeeds?: number): void {
+    // a foreach that has become a join is a member already
+    if (!this.nodes.has(node.key)) this.members.add(node);
     this.nodes.set(node.key, node);
     const needs = [...node.needs, ...(node.after ?? [])];
     this.open.set(node.key, openNeeds ?? needs.length);
@@ -207,16 +207,9 @@ export class ReadyQueue {
   private groupOf({ group: name }: GraphNode): GroupState | undefined {
     if (name === undefined) return undefined;
     const known = this.groups.get(name);
-    if (known !== undefined) return known;
-    const rules = this.graph.groups[name];
-    if (rules === undefined) return undefined;
-    const state: GroupState = {
-      ...rules,
-      running: 0,
-      parked: this.heap(),
-      failures: new Map(),
-      stopped: undefined,
-    };
+    const rules = this.rules[name];
+    if (known !== undefined || rules === undefined) return known;
+    const state = new GroupState(rules, this.heap());
     this.groups.set(name, state);
     return state;
   }
@@ -234,11 +227,7 @@ export class ReadyQueue {
   private release(node: GraphNode): void {
     if (!this.running.delete(node.key)) return;
     if (this.isBuiltin(node)) this.runningBuiltins -= 1;
-    const group = this.groupOf(node);
-    if (group === undefined) return;
-    group.running -= 1;
-    let next = group.parked.pop();
-    while (next !== undefined && this.ends.has(next.key)) next = group.parked.pop();
+    const next = this.groupOf(node)?.leave((key) => this.ends.has(key));
     if (next !== undefined) this.ready.push(next);
   }
 
@@ -254,7 +243,7 @@ export class ReadyQueue {
   private whenOpened(node: GraphNode): EndedNode[] {
     if (node.kind === 'join') {
       const ends = node.needs.flatMap((key) => this.endedNode(key) ?? []);
-      const { minSuccess = 1 } = this.graph.groups[node.key] ?? {};
+      const { minSuccess = 1 } = this.rules[node.key] ?? {};
       return [endOfJoin(node.key, ends, minSuccess)];
     }
     const broken = node.needs.find((key) => isBroken(this.ends.get(key)));
@@ -274,20 +263,28 @@ export class ReadyQueue {
   }
 
   /** After many failures alike, the items of a foreach that have not begun will not begin. */
-  private breakCircuit({ key, end, reason = '' }: EndedNode): EndedNode[] {
+  private breakCircuit({ key, end }: EndedNode): EndedNode[] {
     const node = this.nodes.get(key);
     const group = node === undefined ? undefined : this.groupOf(node);
-    if (end !== 'failed' || node === undefined || group?.stopAfter === undefined) return [];
-    const count = (group.failures.get(reason) ?? 0) + 1;
-    group.failures.set(reason, count);
-    if (count < group.stopAfter || group.stopped !== undefined) return [];
-    group.stopped = `${count} items failed alike: ${reason}`;
-    const waiting = [...this.nodes.values()].filter(
-      (other) =>
-        other.group === node.group && !this.ends.has(other.key) && !this.running.has(other.key),
-    );
-    const why = group.stopped;
-    return waiting.map((other) => ({ key: other.key, end: 'blocked', reason: why }));
+    if (end !== 'failed' || node?.group === undefined || group === undefined) return [];
+    if (!group.fail(this.causeOf(node))) return [];
+    const waiting = this.members.of(node.group).filter((item) => !this.hasBegun(item));
+    const inside = waiting.flatMap((item) => [...this.members.inside(item), item]);
+    const reason = group.stopped ?? '';
+    return inside.map((other) => ({ key: other, end: 'blocked', reason }));
+  }
+
+  /** Why a node failed; of a sub-pipeline what its first failed step says, which names no item. */
+  private causeOf({ key, kind, needs }: GraphNode): string {
+    const failed = needs.find((need) => this.ends.get(need) === 'failed');
+    const inner = kind === 'join' && failed !== undefined ? this.nodes.get(failed) : undefined;
+    return inner === undefined ? (this.reasons.get(key) ?? '') : this.causeOf(inner);
+  }
+
+  /** True for a node that runs or has ended, and for a sub-pipeline with one inside. */
+  private hasBegun(key: string): boolean {
+    const all = [key, ...this.members.inside(key)];
+    return all.some((own) => this.ends.has(own) || this.running.has(own));
   }
 }
 

@@ -11,6 +11,8 @@ export { needsOf, withNeeds } from './step-expressions';
 const STEPS_MAX = 10_000; // PLAN_LIMITS.stepsMax
 const TWICE = 'is there twice: give each step a name of its own.';
 const DEPTH_MAX = 8; // PLAN_LIMITS.depthMax
+/** The keys of handlers begin with these, as those of the steps in a sub-pipeline with its name. */
+const HANDLER_KEYS = ['on_success', 'on_failure', 'always'];
 
 /** Every problem of a plan at once; an empty list means that it can run. */
 export function validatePlan(plan: Plan): Problem[] {
@@ -69,6 +71,7 @@ function validateHandlers(plan: Plan): Problem[] {
         add('', `has the name '${step.name}', as one before it: give it a name of its own.`);
       }
       seen.add(step.name);
+      if (step.cache !== undefined) add('.cache', 'is not possible in a handler: it always runs.');
       if (step.foreach !== undefined) add('.foreach', 'is not possible in a handler.');
       if (step.after !== undefined) add('.after', 'is not possible in a handler: order the list.');
       return problems.map((problem) => ({ ...problem, path: `${path}${problem.path}` }));
@@ -94,6 +97,9 @@ function validateLevel(steps: readonly PlanStep[], { names, path, depth }: Level
     const own = validateStep({ step, names });
     problems.push(...own.map((problem) => ({ ...problem, path: `${at}${problem.path}` })));
     if (!isComposite(step)) continue;
+    if (depth === 0 && HANDLER_KEYS.includes(step.name)) {
+      problems.push({ path: at, message: 'has the name of the handlers: give it another one.' });
+    }
     if (depth === DEPTH_MAX) {
       problems.push({ path: at, message: `stands inside ${DEPTH_MAX} others: that is the most.` });
       continue;

@@ -19,6 +19,8 @@ const EVERYONE = ['PATH', 'HOME', 'USER', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'NOD
 const OF_TEMPORAL = ['TEMPORAL_NAMESPACE', 'TEMPORAL_API_KEY'];
 const OF_STORES = ['CLICKHOUSE_URL', 'S3_BUCKET', 'S3_ENDPOINT', 'S3_REGION'];
 const OF_STORES_SECRET = ['S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY'];
+/** Of the control worker, which sends messages to the outside. */
+const OF_CONTROL = ['ANNEAL_NOTIFY_URL', 'ANNEAL_NOTIFY_HOSTS'];
 const OF_API = ['ANNEAL_DURABILITY', 'ANNEAL_LOG_LEVEL', 'UV_THREADPOOL_SIZE'];
 /** Of the api: syncs of the log, hashes and files share these threads, and four of them queue. */
 const THREADS = { UV_THREADPOOL_SIZE: '8' };
@@ -165,7 +167,13 @@ function nodeSpecs(
     },
     control: nodeSpec(settings, 'control', {
       entry: 'workers/control.js',
-      env: () => ({ ...shared, ...stores, ...signing, DATABASE_URL: database.url }),
+      env: () => ({
+        ...shared,
+        ...stores,
+        ...signing,
+        ...pickEnvironment(OF_CONTROL),
+        DATABASE_URL: database.url,
+      }),
     }),
     step: nodeSpec(settings, 'step', {
       entry: 'workers/step.js',

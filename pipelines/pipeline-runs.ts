@@ -1,5 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import { withFollowers } from '../dag/followers';
+import { given } from '../dag/given';
+import { hasHandlers } from '../dag/handlers';
 import { segmentsOf } from '../dag/segments';
 import { AppError, found, requireArgument } from '../errors/app-error';
 import type { PipelineRun, StartPipelineRun } from '../schemas/pipeline-runs';
@@ -69,14 +71,14 @@ export async function startPipelineRun(
 /** Starts a run whose plan and params were checked. */
 export async function startPrepared(
   deps: PipelineRunStart,
-  given: Omit<StartPipelineRun, 'plan' | 'params'> & {
+  start: Omit<StartPipelineRun, 'plan' | 'params'> & {
     readonly projectId: string;
     readonly prepared: PreparedPlan;
     readonly resumedFrom?: string;
     readonly rerunFrom?: string;
   },
 ): Promise<PipelineRun> {
-  const { projectId, prepared, codeDigest, runKey, priority, resumedFrom, rerunFrom } = given;
+  const { projectId, prepared, codeDigest, runKey, priority, resumedFrom, rerunFrom } = start;
   await deps.starter.ping(); // before anything is written
   const { planId, plan, params } = prepared;
   await insertPlan(deps.postgres, { projectId, id: planId, plan });
@@ -85,16 +87,12 @@ export async function startPrepared(
     planId,
     pipeline: plan.name,
     params,
-    ...(codeDigest === undefined ? {} : { codeDigest }),
-    ...(runKey === undefined ? {} : { runKey }),
-    ...(priority === undefined ? {} : { priority }),
-    ...(resumedFrom === undefined ? {} : { resumedFrom }),
-    ...(rerunFrom === undefined ? {} : { rerunFrom }),
+    ...given({ codeDigest, runKey, priority, resumedFrom, rerunFrom }),
   });
   // the workflow writes the same row; whoever comes first does it, so a reader finds it at once
   const id = runId;
   const of = { projectId, id, planId, pipeline: plan.name, params };
-  const run = { ...of, codeDigest, runKey, priority, ...resumeOf(plan, given) };
+  const run = { ...of, codeDigest, runKey, priority, ...resumeOf(plan, start) };
   await stored.insertPipelineRun(deps.postgres, run).catch(refusal(run));
   const started = await getPipelineRun(deps, { projectId, id });
   assertSameStart(started, prepared); // another start with this run key may have come first
@@ -124,7 +122,8 @@ export async function beginPipelineRun(
   requireArgument(RUN_ID.test(id), `The run id '${id}' must be 1 to 80 characters without blanks.`);
   const prepared = await prepareStored(deps, { ...input, projectId });
   const { planId, plan, params, graph } = prepared;
-  const of = { projectId, id, planId, pipeline: plan.name, params };
+  const { name: pipeline } = plan;
+  const of = { projectId, id, planId, pipeline, params };
   const run = { ...of, codeDigest, runKey, priority, ...resumeOf(plan, input) };
   const steps = toSteps(plan, graph.nodes);
   const segments = segmentsOf(askForResults(graph, input.resumedFrom !== undefined));
@@ -134,14 +133,13 @@ export async function beginPipelineRun(
     await stored.insertPipelineRun(sql, run);
     await assertSameRun(sql, run);
     await insertSteps(sql, { projectId, runId: id, steps });
-    await ensureExperiment(sql, { projectId, name: plan.name });
+    await ensureExperiment(sql, { projectId, name: pipeline });
     await stored.startPipelineRun(sql, { projectId, id });
   };
   await deps.postgres.transaction(store).catch(refusal(run));
-  const isSmall = segments.length === 1 && segment !== undefined;
-  const begun = { runId: id, pipeline: plan.name, segments: segments.length };
-  const whole = isSmall ? { ...segment, nodes: withoutItems(segment.nodes) } : null;
-  return { ...begun, segment: whole };
+  const begun = { runId: id, pipeline, segments: segments.length, hasHandlers: hasHandlers(plan) };
+  if (segments.length > 1 || segment === undefined) return { ...begun, segment: null };
+  return { ...begun, segment: { ...segment, nodes: withoutItems(segment.nodes) } };
 }
 
 /**

@@ -38,7 +38,9 @@ export async function decideReuse(deps: PipelineRunDeps, decided: Decided): Prom
   const { run, key, step } = decided;
   if (step.status === 'succeeded') return reuse('decided before');
   const isCached = step.spec.cache !== undefined;
-  if (isBuiltin(step) || (run.resumedFrom === null && !isCached)) return RUN;
+  // a handler runs at the end of every run
+  if (isBuiltin(step) || step.run !== undefined) return RUN;
+  if (run.resumedFrom === null && !isCached) return RUN;
   const content = await workOut(deps, decided);
   if (content === undefined) return RUN; // the attempt will say why
   if (await stored.isRerun(deps.postgres, { ...key, step: outermost(step.spec.name) })) {

@@ -1,4 +1,5 @@
 import { expandGraph } from '../dag/expand';
+import { withHandlers } from '../dag/handlers';
 import { placeSteps, showGraph, type PlacedGraph } from '../dag/placed-graph';
 import { found } from '../errors/app-error';
 import type { PipelineRun } from '../schemas/pipeline-runs';
@@ -22,7 +23,10 @@ export async function placeRun(
     findPlan(deps.postgres, { projectId, id: run.planId }),
     listBriefSteps(deps.postgres, { projectId, runId: run.id }),
   ]);
-  return placeSteps(expandGraph(found(plan, 'plan', run.planId), run.params), steps);
+  const known = found(plan, 'plan', run.planId);
+  const keys = new Set(steps.map(({ key }) => key));
+  const graph = withHandlers(expandGraph(known, run.params), known, (key) => keys.has(key));
+  return placeSteps(graph, steps);
 }
 
 /** The graph of a run as it is shown, or NOT_FOUND. */

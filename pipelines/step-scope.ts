@@ -41,10 +41,10 @@ export async function renderStep(
 /** The same with what the earlier steps have left behind at hand. */
 export function renderWith<R extends Pick<PipelineRun, 'params'>>(
   run: R,
-  step: Pick<StoredStep, 'spec' | 'item'>,
+  step: Pick<StoredStep, 'spec' | 'item' | 'run'>,
   earlier: readonly ScopeStep[],
 ): Omit<RenderedStep, 'run'> & { readonly run: R } {
-  const scope = scopeFor(run.params, step.item, earlier);
+  const scope = { ...scopeFor(run.params, step.item, earlier), ...runOf(step) };
   try {
     const rendered = render(step.spec, scope);
     const positions = positionsIn(rendered.inputs, listsOf(scope, earlier));
@@ -59,7 +59,7 @@ export function renderWith<R extends Pick<PipelineRun, 'params'>>(
 export async function scopeOf(
   deps: PipelineRunDeps,
   run: Pick<PipelineRun, 'id' | 'params'>,
-  step: Pick<StoredStep, 'spec' | 'item'> & { readonly projectId: string },
+  step: Pick<StoredStep, 'spec' | 'item' | 'run'> & { readonly projectId: string },
 ): Promise<{ readonly earlier: readonly ScopeStep[]; readonly scope: Scope }> {
   const { projectId } = step;
   const { needs } = step.spec;
@@ -67,7 +67,12 @@ export async function scopeOf(
     needs.length === 0
       ? []
       : await findScopeSteps(deps.postgres, { projectId, runId: run.id, steps: needs });
-  return { earlier, scope: scopeFor(run.params, step.item, earlier) };
+  return { earlier, scope: { ...scopeFor(run.params, step.item, earlier), ...runOf(step) } };
+}
+
+/** Handlers read how their run ended. */
+function runOf({ run }: Pick<StoredStep, 'run'>): Scope {
+  return run === undefined ? {} : { run };
 }
 
 function render(

@@ -3,11 +3,13 @@ import { groupBy } from '../dag/group-by';
 import { isArtifactRef } from '../dag/scope';
 import { AppError, found, requireArgument } from '../errors/app-error';
 import type { ExecuteStepInput } from '../schemas/attempts';
+import type { PipelineRun } from '../schemas/pipeline-runs';
 import type { Outputs } from '../schemas/plan';
 import { completeSteps as insertCompleted } from '../storage/postgres/completed-steps';
 import type { CompletedStep } from '../storage/postgres/completed-steps';
 import * as stored from '../storage/postgres/steps';
 import { createBatches } from './batches';
+import { notify, type SendNotification } from './notifications';
 import type { PipelineRunDeps } from './pipeline-runs';
 import { renderStep } from './step-scope';
 
@@ -22,10 +24,12 @@ export interface BuiltinDeps extends PipelineRunDeps {
     readonly actor: string;
     readonly idempotencyKey: string;
   }) => Promise<{ readonly version: number }>;
+  readonly sendNotification: SendNotification;
 }
 interface Builtin extends stored.StepKey {
   readonly inputs: Readonly<Record<string, unknown>>;
   readonly with: Readonly<Record<string, unknown>>;
+  readonly run: Pick<PipelineRun, 'pipeline'>;
 }
 
 interface CompleteStep extends CompletedStep {
@@ -70,6 +74,10 @@ async function carryOut(
     return bestOf(builtin.inputs['runs'], { by: String(by), mode: String(mode) });
   }
   if (uses === 'builtin/outputs') return outputsOf(builtin.inputs);
+  if (uses === 'builtin/notify') {
+    const { pipeline } = builtin.run;
+    return notify(deps.sendNotification, { ...builtin, pipeline, ended: step.run });
+  }
   if (uses === 'builtin/register-model') return registerModel(deps, builtin);
   throw new AppError('NOT_IMPLEMENTED', `There is no built-in step '${uses ?? ''}'.`);
 }

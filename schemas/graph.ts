@@ -85,6 +85,14 @@ export interface EndedNode {
   readonly reason?: string;
 }
 
+/** How the steps of a run ended, as its handlers see it. */
+export type RunOutcome = 'succeeded' | 'failed' | 'cancelled';
+/** What a handler may read besides params and outputs: `run.status` and `run.reason`. */
+export interface EndedRun {
+  readonly status: RunOutcome;
+  readonly reason: string; // '' if there is none
+}
+
 /** What a node of an earlier step has left behind; `outputs` null if it did not succeed. */
 export interface ScopeStep {
   /** Its name with the sub-pipelines around it: `sweep[0].fit`, which those beside it call `fit`. */

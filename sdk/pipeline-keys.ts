@@ -25,6 +25,7 @@ export function checkKeys(value: Readonly<Record<string, unknown>>, at: Place): 
 
 function unknownKey(key: string, known: readonly string[]): string {
   if (LATER.has(key)) return `'${key}' is not available in this version: leave it out.`;
+  if (key === 'matrix') return `'matrix' is a foreach over several lists: write it as 'foreach'.`;
   return `'${key}' is not known here.${suggest(key, known)}`;
 }
 

@@ -9,6 +9,7 @@ import { registerModel, type RegisterModelDeps } from '../registry/register';
 import { openPostgres } from '../storage/postgres/client';
 import { CONTROL_QUEUE } from '../workflows/contract';
 import { workflowSource } from './bundle';
+import { createSender } from './notifications';
 import { connectTemporal, installRuntime, logLine, stopSignal } from './runtime';
 
 /** About 1 MB each; beyond it the oldest is dropped and replayed when it goes on. */
@@ -50,6 +51,10 @@ async function main(): Promise<void> {
     activities: createActivities({
       postgres,
       registerModel: (input) => registerModel(registry, input),
+      sendNotification: createSender({
+        url: config.ANNEAL_NOTIFY_URL,
+        hosts: config.ANNEAL_NOTIFY_HOSTS,
+      }),
     }),
     maxCachedWorkflows: CACHED_WORKFLOWS_MAX,
     maxConcurrentActivityTaskExecutions: ACTIVITIES_MAX,

@@ -1,4 +1,4 @@
-import type { EndedNode, GraphNode, Segment } from '../schemas/graph';
+import type { EndedNode, Graph, GraphNode, Segment } from '../schemas/graph';
 import type { Outputs, Params, Plan } from '../schemas/plan';
 
 /**
@@ -34,6 +34,8 @@ export interface RunPipelineInput {
   readonly rerunFrom?: string;
   /** Set by the workflow itself when it goes on in a new history. */
   readonly carried?: CarriedState | undefined;
+  /** Set by the workflow itself when its steps have ended, and its handlers go on in a new history. */
+  readonly handled?: SegmentResult | undefined;
   /** 1 (first) to 5; 3 unless given. */
   readonly priority?: number;
 }
@@ -51,6 +53,8 @@ export interface BegunRun {
   readonly segments: number;
   /** The whole graph, if there is one segment only. */
   readonly segment: Segment | null;
+  /** Steps that run when all others have ended. */
+  readonly hasHandlers?: boolean;
 }
 
 /** Update of `runPipeline`: steers a run that is under way; answers when the run has taken it. */
@@ -113,10 +117,16 @@ export interface SegmentResult {
 /** Signal from segment to segment: nodes that the other one waits for have ended. */
 export const NODES_ENDED_SIGNAL = 'nodesEnded';
 
+/** A foreach whose list became known: all nodes of its items, and the rules of what is inside. */
+export interface ExpandedNode {
+  readonly key: string;
+  readonly items: readonly GraphNode[];
+  readonly groups: Graph['groups'];
+}
 /** What an interpreter takes along into a new history; nothing runs at that moment. */
 export interface CarriedState {
   readonly ended: readonly EndedNode[];
-  readonly expanded: readonly { readonly key: string; readonly items: readonly GraphNode[] }[];
+  readonly expanded: readonly ExpandedNode[];
   readonly attempts: readonly (readonly [key: string, attempt: number])[]; // of failed steps
   readonly isPaused: boolean;
   readonly priority: number;

@@ -12,6 +12,7 @@ import {
   NODES_ENDED_SIGNAL,
   type CarriedState,
   type ControlRun,
+  type ExpandedNode,
   type SegmentResult,
 } from './contract';
 import { runStep, type StepContext, type StepEnd, type Stopped } from './run-step';
@@ -46,7 +47,7 @@ export class Interpreter {
   private readonly steps = new CancellationScope(); // every attempt runs in it
   private readonly ended: StepEnd[] = []; // not settled yet
   private readonly heard: EndedNode[] = []; // of other segments
-  private readonly expanded: { readonly key: string; readonly items: readonly GraphNode[] }[] = [];
+  private readonly expanded: ExpandedNode[] = [];
   private readonly attempts = new Map<string, number>(); // the last one of steps that failed
   private readonly scopes = new Map<string, CancellationScope>(); // of steps under way
   private readonly skips = new Map<string, string>(); // steps that somebody skips, and why
@@ -65,7 +66,7 @@ export class Interpreter {
     this.priority = carried?.priority ?? run.priority;
     this.queue = new ReadyQueue(segment);
     this.tells = new TellLog(run.runId, segment.tells);
-    for (const { key, items } of carried?.expanded ?? []) this.expand(key, items);
+    for (const expanded of carried?.expanded ?? []) this.expand(expanded);
     for (const { key, end, reason } of carried?.ended ?? []) {
       for (const { key: told } of this.queue.settle(key, end, reason)) this.tell(told);
     }
@@ -95,15 +96,13 @@ export class Interpreter {
         this.priority = control.priority; // of attempts that are not in a queue yet
         return undefined;
       case 'skip':
-        return this.skip(control.stepKey, by(control));
+        return this.cannotSteer(control.stepKey) ?? this.skip(control.stepKey, by(control));
       case 'retry':
-        return this.retry(control.stepKey, by(control));
+        return this.cannotSteer(control.stepKey) ?? this.retry(control.stepKey, by(control));
     }
   }
 
   private skip(key: string, why: string): string | undefined {
-    const node = this.queue.nodeOf(key);
-    if (node === undefined) return `there is no step '${key}'`;
     const end = this.queue.endOf(key);
     if (end !== undefined) return `the step '${key}' has already ended: ${end}`;
     const reason = `skipped ${why}`;
@@ -118,8 +117,13 @@ export class Interpreter {
     return undefined;
   }
 
+  private cannotSteer(key: string): string | undefined {
+    const node = this.queue.nodeOf(key);
+    if (node === undefined) return `there is no step '${key}'`;
+    return node.kind === 'join' ? `'${key}' holds steps: name one of them` : undefined;
+  }
+
   private retry(key: string, why: string): string | undefined {
-    if (this.queue.nodeOf(key) === undefined) return `there is no step '${key}'`;
     const end = this.queue.endOf(key);
     if (end !== 'failed') return `the step '${key}' has not failed: ${end ?? 'not ended yet'}`;
     this.isReopening = true;
@@ -174,7 +178,7 @@ export class Interpreter {
     for (const { key, end, reason } of this.heard.splice(0)) this.settle(key, end, reason);
     for (const ended of this.ended.splice(0)) {
       this.scopes.delete(ended.key);
-      if (ended.end === 'expanded') this.expand(ended.key, ended.items);
+      if (ended.end === 'expanded') this.expand(ended);
       else if (ended.end === 'succeeded') this.settle(ended.key, ended.end);
       else {
         this.attempts.set(ended.key, ended.attempt);
@@ -218,9 +222,9 @@ export class Interpreter {
     this.follow(this.queue.settle(key, end, reason), key);
   }
 
-  private expand(key: string, items: readonly GraphNode[]): void {
-    this.expanded.push({ key, items });
-    this.follow(this.queue.expand(key, items), '');
+  private expand({ key, items, groups }: ExpandedNode): void {
+    this.expanded.push({ key, items, groups });
+    this.follow(this.queue.expand(key, items, groups), '');
   }
 
   private follow(ended: readonly EndedNode[], cause: string): void {

@@ -20,10 +20,8 @@ const bookkeeping: ActivityOptions = {
   // an end must be written even though the run was cancelled
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 };
-export const { beginRun, decideStep, finishRun, loadSegment, recordTransitions } =
-  proxyActivities<
-    Pick<Activities, 'beginRun' | 'decideStep' | 'finishRun' | 'loadSegment' | 'recordTransitions'>
-  >(bookkeeping);
+export const { beginHandlers, beginRun, decideStep, finishRun, loadSegment, recordTransitions } =
+  proxyActivities<Omit<Activities, 'changeAlias' | 'executeBuiltin'>>(bookkeeping);
 
 /** Built-in steps are idempotent, so Temporal itself repeats them; one summary per step. */
 export async function executeBuiltin(input: ExecuteStepInput, priorityKey: number): Promise<void> {

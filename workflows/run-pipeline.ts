@@ -18,6 +18,7 @@ import {
   RUN_SEGMENT,
   segmentWorkflowId,
   type BegunRun,
+  type CarriedState,
   type ControlRun,
   type RunPipelineInput,
   type RunPipelineResult,
@@ -25,6 +26,7 @@ import {
 } from './contract';
 import { Interpreter, type InterpretedRun } from './interpreter';
 import { beginRun, finishRun } from './proxies';
+import { endOf, runHandlers, type RunEnd } from './run-handlers';
 import { controlSegment, type runSegment } from './run-segment';
 
 const ID_PREFIX = 'pipeline-run/';
@@ -47,12 +49,36 @@ export async function runPipeline(input: RunPipelineInput): Promise<RunPipelineR
     const { priority = PRIORITY_DEFAULT } = input;
     const run = { projectId, runId, pipeline: begun.pipeline, priority };
     const result =
-      begun.segment === null
-        ? await interpretParts(run, begun.segments, { cancelRequested, steer })
-        : await interpretWhole({ input, run, segment: begun.segment }, { cancelRequested, steer });
+      input.handled ?? (await interpretSteps({ input, run, begun }, { cancelRequested, steer }));
+    const end = endOf(result);
+    if (begun.hasHandlers === true) {
+      const handled = await runHandlers(run, end, { carried: handlersOf(input), steer });
+      if (!handled.isDone) {
+        return continueAsNew<typeof runPipeline>({
+          ...input,
+          carried: handled.carried,
+          handled: result,
+        });
+      }
+    }
     await condition(allHandlersFinished); // whoever asked for something gets an answer
-    return finish(run, result);
+    return finish(run, end);
   });
+}
+
+/** What was carried here belongs to the steps until they have ended. */
+function handlersOf({ handled, carried }: RunPipelineInput): CarriedState | undefined {
+  return handled === undefined ? undefined : carried;
+}
+
+function interpretSteps(
+  { input, run, begun }: { readonly begun: BegunRun } & Pick<WholeRun, 'input' | 'run'>,
+  steering: Steering,
+): Promise<SegmentResult> {
+  const { segment, segments } = begun;
+  return segment === null
+    ? interpretParts(run, segments, steering)
+    : interpretWhole({ input, run, segment }, steering);
 }
 
 /** A run that cannot begin fails its workflow with the reason; its row, if any, says the same. */
@@ -61,7 +87,7 @@ async function begin(
   run: { readonly projectId: string; readonly runId: string },
 ): Promise<BegunRun> {
   try {
-    const begun: RunPipelineInput = { ...input, carried: undefined };
+    const begun: RunPipelineInput = { ...input, carried: undefined, handled: undefined };
     return await beginRun({ ...begun, ...run });
   } catch (error) {
     const { cause, reason } = explain(error);
@@ -115,19 +141,18 @@ type ApplyControl = (control: ControlRun) => string | undefined | Promise<string
  * steer waits. The answer says who applies changes; that one says in words why it cannot.
  */
 function answerControls(): (apply: ApplyControl) => void {
-  let begin: (apply: ApplyControl) => void = () => undefined;
-  const begun = new Promise<ApplyControl>((resolve) => (begin = resolve));
+  let apply: ApplyControl | undefined; // first the steps, then the handlers
   setHandler(
     controlRunUpdate,
     async (control) => {
-      const apply = await begun;
-      const problem = await apply(control);
+      await condition(() => apply !== undefined);
+      const problem = await apply?.(control);
       if (problem !== undefined) throw ApplicationFailure.nonRetryable(problem, 'INVALID_STATE');
       return true;
     },
     { validator: refuse },
   );
-  return begin;
+  return (next) => (apply = next);
 }
 
 function refuse(control: ControlRun): void {
@@ -177,12 +202,8 @@ async function interpretPart(run: InterpretedRun, segment: number): Promise<Segm
   }
 }
 
-async function finish(run: InterpretedRun, result: SegmentResult): Promise<RunPipelineResult> {
+async function finish(run: InterpretedRun, end: RunEnd): Promise<RunPipelineResult> {
   const { projectId, runId } = run;
-  const [failed] = result.failed;
-  const status = result.isCancelled ? 'cancelled' : failed === undefined ? 'succeeded' : 'failed';
-  const reason = status === 'failed' ? `${failed?.key ?? ''}: ${failed?.reason ?? ''}` : undefined;
-  const end = { projectId, runId, status, ...(reason === undefined ? {} : { reason }) } as const;
-  const { outputs } = await finishRun(end);
-  return { runId, status, outputs };
+  const { outputs } = await finishRun({ projectId, runId, ...end });
+  return { runId, status: end.status, outputs };
 }

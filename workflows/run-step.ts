@@ -4,6 +4,7 @@ import type { StepVerdict } from '../pipelines/decisions';
 import type { ExecuteStepInput } from '../schemas/attempts';
 import type { GraphNode, NodeSettings } from '../schemas/graph';
 import type { FailureClass } from '../schemas/plan';
+import type { ExpandedNode } from './contract';
 import { decideStep, executeBuiltin, executeStep } from './proxies';
 import {
   classify,
@@ -50,7 +51,7 @@ export type StepEnd =
       readonly reason: string;
       readonly attempt: number; // the last one; 0 if there was none
     }
-  | { readonly key: string; readonly end: 'expanded'; readonly items: readonly GraphNode[] };
+  | (ExpandedNode & { readonly end: 'expanded' });
 
 /** Runs a node to its end: what it waits for has ended. Rows of successes are written by who runs it. */
 export async function runStep(context: StepContext, step: RunStep): Promise<StepEnd> {
@@ -79,9 +80,10 @@ async function judge(context: StepContext, step: RunStep): Promise<StepEnd | und
     if (verdict.verdict === 'fail') return add('failed', verdict.reason);
     if (verdict.verdict === 'run') return undefined;
     if (verdict.verdict === 'reuse') return { key, end: 'succeeded' };
-    const { items } = verdict;
-    log.add({ stepKey: key, attempt: 0, state: 'started', reason: `${items.length} items` });
-    return { key, end: 'expanded', items };
+    const { items, groups } = verdict;
+    const count = items.filter(({ group }) => group === key).length;
+    log.add({ stepKey: key, attempt: 0, state: 'started', reason: `${count} items` });
+    return { key, end: 'expanded', items, groups };
   } catch (error) {
     if (isCancelled()) return stop(context, step, attempt);
     return add('failed', causeOf(error).message);

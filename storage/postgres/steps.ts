@@ -1,3 +1,4 @@
+import type { EndedRun } from '../../schemas/graph';
 import type { StepStatus } from '../../schemas/pipeline-runs';
 import type { Outputs, StepSpec } from '../../schemas/plan';
 import type { Sql } from './client';
@@ -7,17 +8,20 @@ export interface StepKey {
   readonly runId: string;
   readonly stepKey: string;
 }
-/** A node of a run's graph as it is stored; `spec` holds the step's spec and, in a foreach, `item`. */
+/** A node of a run's graph as it is stored: `spec` also holds the `item` of a foreach, or the `run`. */
 export interface InsertStep {
   readonly key: string;
   readonly index: number;
   readonly spec: StepSpec;
   readonly item: Readonly<Record<string, unknown>> | undefined;
+  /** How the run ended whose handler this is. */
+  readonly run?: EndedRun;
 }
 /** What carrying out a step needs to know of it. */
 export interface StoredStep {
   readonly spec: StepSpec;
   readonly item: Readonly<Record<string, unknown>> | undefined;
+  readonly run?: EndedRun | undefined; // of handlers
   readonly status: StepStatus;
   readonly outputs: Outputs | null;
 }
@@ -79,7 +83,9 @@ export async function insertSteps(
     readonly steps: readonly InsertStep[];
   },
 ): Promise<void> {
-  const specs = run.steps.map(({ spec, item }) => JSON.stringify({ ...spec, item }));
+  const specs = run.steps.map(({ spec, item, run: ended }) =>
+    JSON.stringify({ ...spec, item, run: ended }),
+  );
   const keys = run.steps.map((step) => step.key);
   const indexes = run.steps.map((step) => step.index);
   await sql.query(INSERT, [run.projectId, run.runId, keys, indexes, specs]);
@@ -88,12 +94,12 @@ export async function insertSteps(
 /** One step with its spec, or undefined. */
 export async function findStep(sql: Sql, key: StepKey): Promise<StoredStep | undefined> {
   type Stored = Pick<StoredStep, 'status' | 'outputs'> & {
-    readonly spec: StepSpec & { readonly item?: Readonly<Record<string, unknown>> };
+    readonly spec: StepSpec & Partial<Pick<InsertStep, 'item' | 'run'>>;
   };
   const [row] = await sql.query<Stored>(FIND, [key.projectId, key.runId, key.stepKey]);
   if (row === undefined) return undefined;
-  const { item, ...spec } = row.spec;
-  return { spec, item, status: row.status, outputs: row.outputs };
+  const { item, run, ...spec } = row.spec;
+  return { spec, item, run, status: row.status, outputs: row.outputs };
 }
 
 /** The tracked run of the step that made an artifact in this run, or undefined. */

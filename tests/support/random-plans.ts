@@ -220,9 +220,13 @@ function outputsOf(steps: readonly PlanStep[]): Record<string, string> {
 }
 
 const handlers = fc.option(
-  fc
-    .array(fc.tuple(options, work), { minLength: 1, maxLength: 2 })
-    .map((steps) => steps.map(([of, does], i) => ({ ...of, ...does, name: `h${i}`, needs: [] }))),
+  fc.array(fc.tuple(options, work), { minLength: 1, maxLength: 2 }).map((steps) =>
+    steps.map(([of, does], i) => {
+      const step: Partial<StepSpec> = { ...of, ...does };
+      delete step.cache; // a handler always runs
+      return { ...step, name: `h${i}`, needs: [] } as unknown as StepSpec;
+    }),
+  ),
   { nil: undefined },
 );
 

@@ -15,6 +15,7 @@ import {
   type RunPipelineInput,
   type RunPipelineResult,
 } from '../../workflows/contract';
+import { createSender } from '../../workers/notifications';
 import { openStepLab, type StepLab } from './step-lab';
 
 export interface StartedOnWorkers {
@@ -93,7 +94,11 @@ async function startControl(
     connection: env.nativeConnection,
     taskQueue: CONTROL_QUEUE,
     workflowBundle: await bundleWorkflowCode({ workflowsPath, logger }),
-    activities: createActivities({ postgres: steps.db.postgres, registerModel }),
+    activities: createActivities({
+      postgres: steps.db.postgres,
+      registerModel,
+      sendNotification: createSender({ url: undefined, hosts: [] }),
+    }),
   });
   const controlling = control.run();
   return async () => {

@@ -26,6 +26,7 @@ import {
   type RunPipelineInput,
   type RunPipelineResult,
 } from '../../workflows/contract';
+import { createSender } from '../../workers/notifications';
 import { createTestDatabase, type TestDatabase } from './postgres';
 
 /** What a step does in a test: outputs, or a throw. */
@@ -82,12 +83,18 @@ export async function openWorkflowLab(): Promise<WorkflowLab> {
     registered.push(input);
     return Promise.resolve({ version: registered.length });
   };
+  // receivers of messages are on this machine
+  const sendNotification = createSender({ url: undefined, hosts: ['127.0.0.1'], delaysMs: [1, 1] });
   const openControl = async (): Promise<() => Promise<void>> => {
     const worker = await Worker.create({
       connection: env.nativeConnection,
       taskQueue: CONTROL_QUEUE,
       workflowBundle: bundle,
-      activities: createActivities({ postgres: database.postgres, registerModel }),
+      activities: createActivities({
+        postgres: database.postgres,
+        registerModel,
+        sendNotification,
+      }),
     });
     return running(worker);
   };

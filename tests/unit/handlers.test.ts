@@ -2,6 +2,7 @@ import { handlerGraph, handlerSteps } from '../../dag/handlers';
 import { ReadyQueue } from '../../dag/ready-queue';
 import { scopeFor } from '../../dag/scope';
 import { renderText } from '../../dag/template';
+import { validatePlan } from '../../dag/validate';
 import { isAppError } from '../../errors/app-error';
 import { compileYaml } from '../../sdk/pipeline-yaml';
 
@@ -39,8 +40,10 @@ always:
     ]);
     expect(plan.onFailure).toMatchObject([
       { name: 'notify', uses: 'builtin/notify', timeoutSeconds: 300, needs: [] },
-      { name: 'tell', timeoutSeconds: 60, needs: ['a'], cache: {} },
+      { name: 'tell', timeoutSeconds: 60, needs: ['a'] },
     ]);
+    // they always run, so the default of a cache is not for them
+    expect(plan.onFailure?.[1]).not.toHaveProperty('cache');
     expect(plan.always).toMatchObject([{ name: 'clean', retry: { max: 0 } }]);
   });
 
@@ -92,6 +95,7 @@ always:
     ['always:\n  - { run: x }\n  - { run: x, foreach: { i: "[1]" } }', "always[1].foreach (7) 'foreach' is not known here"],
     ['always: [{ run: x, after: [a] }]', "always[0].after (5) 'after' is not known here"],
     ['always: [{ steps: { b: { run: x } } }]', "always[0].steps (5) 'steps' is not known here"],
+    ['always: [{ run: x, cache: true }]', "always[0].cache (5) 'cache' is not known here"],
     ['always: [{ run: x, tiemout: 1m }]', "Did you mean 'timeout'?"],
     ['always: [{ run: x, name: Bad }]', 'must begin with a small letter'],
     ['always: [{ run: x, name: b }, { run: y, name: b }]', "always[1] (5) has the name 'b', as one before it"],
@@ -109,6 +113,16 @@ always:
     const problems = problemsOf(`${text}\n`);
     expect(problems).toHaveLength(1);
     expect(problems.join()).toContain(part);
+  });
+
+  it('leave their keys to no sub-pipeline, and have no cache', () => {
+    const text = 'version: 1\nname: p\nsteps: { always: { steps: { a: { run: x } } } }\n';
+    expect(() => compileYaml(text)).toThrow('has the name of the handlers: give it another one');
+    const [step] = plan.always ?? [];
+    const always = [{ ...step, cache: {} }] as typeof plan.always;
+    expect(validatePlan({ ...plan, always })).toEqual([
+      { path: 'always[0].cache', message: 'is not possible in a handler: it always runs.' },
+    ]);
   });
 
   it('alone can read the run’s end', () => {

@@ -224,7 +224,7 @@ describe('pipelines in YAML', () => {
     ['cache: { tll: 7d }', 'cache.tll', "Did you mean 'ttl'?"],
     ['cache: { key: [../x] }', 'cache.key', 'no glob inside the project'],
     ['cache: { key: [params.lrr] }', 'cache.key', "Did you mean 'lr'?"],
-    ['matrix: { a: 1 }', 'matrix', 'not available in this version'],
+    ['matrix: { a: 1 }', 'matrix', "write it as 'foreach'"],
   ])('explains %s with its place', (keys, path, part) => {
     const head = 'params: { lr: 0.1 }\n';
     const [problem, ...more] = problemsOf(wrap(`  a: { run: x, ${keys} }\n`, head));

@@ -1,0 +1,43 @@
+import type { GraphNode, NodeGroup } from '../schemas/graph';
+import type { Heap } from './heap';
+
+/** One foreach while its items run. */
+export class GroupState {
+  /** Why no further item starts; undefined as long as items start. */
+  stopped: string | undefined;
+  private readonly rules: NodeGroup;
+  private readonly parked: Heap<GraphNode>; // ready, but the group is full
+  private readonly failures = new Map<string, number>(); // how often a reason was given
+  private running = 0;
+
+  constructor(rules: NodeGroup, parked: Heap<GraphNode>) {
+    this.rules = rules;
+    this.parked = parked;
+  }
+
+  /** Gives a node that is ready a place; false if there is none: then it waits for one. */
+  enter(node: GraphNode): boolean {
+    const hasPlace = this.running < this.rules.parallel;
+    if (hasPlace) this.running += 1;
+    else this.parked.push(node);
+    return hasPlace;
+  }
+
+  /** Takes a place back; the node that is ready for it, if one waits that has not ended. */
+  leave(hasEnded: (key: string) => boolean): GraphNode | undefined {
+    this.running -= 1;
+    let next = this.parked.pop();
+    while (next !== undefined && hasEnded(next.key)) next = this.parked.pop();
+    return next;
+  }
+
+  /** Counts a failure; true if it is the one after which no item begins any more. */
+  fail(reason: string): boolean {
+    const { stopAfter = Infinity } = this.rules;
+    const count = (this.failures.get(reason) ?? 0) + 1;
+    this.failures.set(reason, count);
+    if (count < stopAfter || this.stopped !== undefined) return false;
+    this.stopped = `${count} items failed alike: ${reason}`;
+    return true;
+  }
+}
