@@ -56,7 +56,7 @@ on_failure:
   - { name: tell, run: 'tell \${{ run.status }} \${{ run.reason }}', retry: { max: 0 } }
   - { name: quiet, if: run.reason == "", run: nothing }
 always:
-  - { name: clean, run: 'clean after \${{ run.status }}' }
+  - { name: clean, if: run.status != "", run: 'clean after \${{ run.status }}' }
 `);
 const VALUE: Outputs = { v: { value: 7 } };
 const HANDLERS = {
