@@ -43,9 +43,11 @@ export function handlerGraph(plan: Plan, outcome: RunOutcome): Graph {
 /** The graph of a run with those of its handlers that have a row, behind its steps. */
 export function withHandlers(graph: Graph, plan: Plan, hasRow: (key: string) => boolean): Graph {
   const outcomes = ['succeeded', 'failed', 'cancelled'] as const;
-  const begun = outcomes
+  // the rows of `always` are among those of every outcome
+  const [begun] = outcomes
     .map((outcome) => handlerGraph(plan, outcome))
-    .find(({ nodes }) => nodes.length > 0 && nodes.every(({ key }) => hasRow(key)));
+    .filter(({ nodes }) => nodes.every(({ key }) => hasRow(key)))
+    .sort((a, b) => b.nodes.length - a.nodes.length);
   if (begun === undefined) return graph;
   const { nodes, settings } = behind(begun, graph);
   return {

@@ -1,4 +1,5 @@
-import { handlerGraph, handlerSteps } from '../../dag/handlers';
+import { expandGraph } from '../../dag/expand';
+import { handlerGraph, handlerSteps, withHandlers } from '../../dag/handlers';
 import { ReadyQueue } from '../../dag/ready-queue';
 import { scopeFor } from '../../dag/scope';
 import { renderText } from '../../dag/template';
@@ -72,6 +73,23 @@ always:
       [false, true],
       [false, false],
     ]);
+  });
+
+  it('stand in the graph behind the steps, as far as they have begun', () => {
+    const graph = expandGraph(plan, { to: 'ops' });
+    const keysWith = (rows: readonly string[]): string[] =>
+      withHandlers(graph, plan, (key) => rows.includes(key)).nodes.map(({ key }) => key);
+    expect(keysWith(['a'])).toEqual(['a']);
+    expect(keysWith(['a', 'always.clean'])).toEqual(['a', 'always.clean']);
+    const failed = ['on_failure.notify', 'on_failure.tell', 'always.clean'];
+    expect(keysWith(['a', ...failed])).toEqual(['a', ...failed]);
+    const withoutSuccess = { ...plan, onSuccess: undefined };
+    const shown = withHandlers(graph, withoutSuccess as typeof plan, (key) => failed.includes(key));
+    expect(shown.nodes.map(({ key, index }) => `${index} ${key}`)).toEqual(
+      ['a', ...failed].map((key, i) => `${i} ${key}`),
+    );
+    const last = shown.nodes.at(-1);
+    expect(shown.settings[last?.settings ?? 0]?.step).toBe('always.clean');
   });
 
   it('read how the run ended', () => {
