@@ -2,10 +2,11 @@ import type { Command } from 'commander';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { requireArgument } from '../errors/app-error';
-import type { PipelineRun, ResumedStep, RunDiff } from '../schemas/pipeline-runs';
+import type { PipelineRun, RunDiff } from '../schemas/pipeline-runs';
 import { packCode, uploadCode } from '../sdk/code-bundle';
 import { contextOf, pathOfRun, type CliContext } from './context';
 import { followRun } from './follow';
+import { printForecast } from './forecast';
 import { printLine, printResult, say } from './output';
 import { collect, parseParams } from './params';
 
@@ -45,16 +46,10 @@ async function resume(id: string, options: ResumeOptions, command: Command): Pro
   const codeDigest = options.code === undefined ? undefined : await sendCode(context, options.code);
   const body = {
     params: parseParams(options.param, specsOf(before)),
-    dryRun,
     ...(from === undefined ? {} : { from }),
     ...(codeDigest === undefined ? {} : { codeDigest }),
   };
-  if (dryRun) {
-    const answer = await http.post<{ steps: ResumedStep[] }>(`${pathOfRun(id)}/resume`, body);
-    const rows = answer.steps.map(({ key, outcome, reason }) => [key, outcome, reason]);
-    printResult(format, answer.steps, { columns: ['step', 'outcome', 'reason'], rows });
-    return;
-  }
+  if (dryRun) return printForecast(context, `${pathOfRun(id)}/resume`, body);
   const started = await http.post<PipelineRun>(`${pathOfRun(id)}/resume`, body);
   if (follow) {
     process.exitCode = await followRun(context, { id: started.id });

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { resolveParams } from '../dag/params';
 import { requireArgument } from '../errors/app-error';
@@ -10,6 +10,7 @@ import { loadPipeline } from '../sdk/load-pipeline';
 import { PRIORITY_MAX, PRIORITY_MIN } from '../workflows/contract';
 import { contextOf, wholeNumber, type CliContext } from './context';
 import { followRun } from './follow';
+import { printForecast } from './forecast';
 import { printLine, printResult, say } from './output';
 import { collect, parseParams } from './params';
 import { inFile } from './report';
@@ -20,11 +21,14 @@ interface StartOptions {
   readonly runKey?: string;
   readonly priority?: number;
   readonly code?: string;
+  readonly dryRun: boolean;
 }
 
+const PATH = '/api/v1/pipeline-runs';
 const HELP = `
 Examples:
   anneal run start pipeline.yaml
+  anneal run start pipeline.yaml --dry-run
   anneal run start pipeline.ts -p epochs=20 -p 'lrs=[0.01, 0.1]' -p name=first --follow
 
 --follow -o json prints one object per line: {"type":"run",…} first and last, and in between
@@ -46,6 +50,7 @@ export function registerStart(run: Command): void {
       '1 (first) to 5 (last); 3 unless given',
       wholeNumber(PRIORITY_MIN, PRIORITY_MAX),
     )
+    .option('--dry-run', 'only say what would become of each step, and why', false)
     .option('--follow', 'stay and print what happens; Ctrl-C leaves the run going', false)
     .addHelpText('after', HELP)
     .action(start);
@@ -55,7 +60,8 @@ async function start(file: string, options: StartOptions, command: Command): Pro
   const context = contextOf(command);
   const { http, format, hint } = context;
   const template = await sendPipeline(context, file, options);
-  const started = await http.post<PipelineRun>('/api/v1/pipeline-runs', {
+  if (options.dryRun) return printForecast(context, PATH, template);
+  const started = await http.post<PipelineRun>(PATH, {
     ...template,
     ...(options.runKey === undefined ? {} : { runKey: options.runKey }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
@@ -75,7 +81,7 @@ async function start(file: string, options: StartOptions, command: Command): Pro
 export async function sendPipeline(
   { http }: CliContext,
   file: string,
-  options: { readonly param: readonly string[]; readonly code?: string },
+  options: Pick<StartOptions, 'param' | 'code'> & { readonly dryRun?: boolean },
 ): Promise<{ readonly plan: Plan; readonly params: Params; readonly codeDigest: string }> {
   const folder = resolve(options.code ?? dirname(file));
   // every mistake in the command is found before anything is sent
@@ -86,7 +92,8 @@ export async function sendPipeline(
   requireArgument(existsSync(folder), `There is no folder '${folder}' to take the code from.`);
   const packed = await packCode(folder);
   for (const warning of packed.warnings) say(`warning: ${warning}`);
-  await uploadCode(http, packed);
+  if (options.dryRun === true) rmSync(dirname(packed.file), { recursive: true });
+  else await uploadCode(http, packed);
   return { plan, params, codeDigest: packed.digest };
 }
 

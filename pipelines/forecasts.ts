@@ -5,20 +5,27 @@ import { inOrder } from '../dag/placed-graph';
 import { outermost, rowOf, templatesOf, type Template } from '../dag/templates';
 import { found, isAppError } from '../errors/app-error';
 import type { GraphNode, ScopeStep } from '../schemas/graph';
-import type { ResumedStep } from '../schemas/pipeline-runs';
+import type { ResumedStep, StartPipelineRun } from '../schemas/pipeline-runs';
 import type { Outputs, StepSpec } from '../schemas/plan';
 import type { StepContent } from '../storage/postgres/step-content';
-import { contentOf } from './content-keys';
+import { contentOf, type Content } from './content-keys';
 import { expandNode, judge } from './decisions';
-import type { PreparedPlan } from './plans';
-import { whyNotReused } from './results';
+import type { PipelineRunDeps } from './pipeline-runs';
+import { preparePlan, type PreparedPlan } from './plans';
+import { explainMiss, findResult, whyNotReused, type WantedResult } from './results';
 import { isBuiltin, RERUN } from './reuse';
 import { renderWith } from './step-scope';
 
-/** A run that would take the results of the run `runId`. */
+/** A run that might be started. */
+export interface PlannedRun {
+  readonly projectId: string;
+  readonly prepared: PreparedPlan;
+  readonly codeDigest: string | null;
+  readonly resumed?: Resumed;
+}
+/** The run whose results it would take. */
 export interface Resumed {
   readonly runId: string;
-  readonly codeDigest: string | null;
   /** The steps of the run before, in the order of its graph. */
   readonly before: readonly StepContent[];
   /** The steps of the plan that run in any case. */
@@ -30,30 +37,43 @@ interface Forecast extends Omit<ResumedStep, 'key'> {
 }
 type Scope = ReturnType<typeof scopeFor>;
 
-/** What would become of each step of a resumed run, as far as that is known before. */
-export function forecastSteps(prepared: PreparedPlan, resumed: Resumed): ResumedStep[] {
-  const forecaster = new Forecaster(prepared, resumed);
-  const { nodes } = prepared.graph;
-  const byKey = new Map(inOrder(nodes).map((node) => [node.key, forecaster.forecast(node)]));
+/** What would become of each step of a run, as far as that is known before. Starts nothing. */
+export async function forecastSteps(
+  deps: PipelineRunDeps,
+  planned: PlannedRun,
+): Promise<ResumedStep[]> {
+  const forecaster = new Forecaster(deps, planned);
+  const { nodes } = planned.prepared.graph;
+  const byKey = new Map<string, ResumedStep[]>();
+  for (const node of inOrder(nodes)) byKey.set(node.key, await forecaster.forecast(node));
   return nodes.flatMap(({ key }) => byKey.get(key) ?? []);
 }
 
+/** The same for a run that is not begun from another one: plan and params are checked first. */
+export async function forecastPipelineRun(
+  deps: PipelineRunDeps,
+  { projectId, start }: { readonly projectId: string; readonly start: StartPipelineRun },
+): Promise<ResumedStep[]> {
+  const prepared = preparePlan(start);
+  return forecastSteps(deps, { projectId, prepared, codeDigest: start.codeDigest ?? null });
+}
+
 class Forecaster {
-  private readonly prepared: PreparedPlan;
-  private readonly resumed: Resumed;
+  private readonly deps: PipelineRunDeps;
+  private readonly planned: PlannedRun;
   private readonly templates: readonly Template[];
   private readonly results = new Map<string, ScopeStep[]>(); // by the name in the row
   private readonly unknown = new Set<string>(); // names of which not all is known
   private readonly skipped = new Set<string>(); // keys
 
-  constructor(prepared: PreparedPlan, resumed: Resumed) {
-    this.prepared = prepared;
-    this.resumed = resumed;
-    this.templates = templatesOf(prepared.plan).list;
+  constructor(deps: PipelineRunDeps, planned: PlannedRun) {
+    this.deps = deps;
+    this.planned = planned;
+    this.templates = templatesOf(planned.prepared.plan).list;
   }
 
   /** What becomes of a node, or of its items; those it needs were asked for before. */
-  forecast(node: GraphNode): ResumedStep[] {
+  async forecast(node: GraphNode): Promise<ResumedStep[]> {
     const { key, needs } = node;
     if (node.kind === 'join') {
       if (needs.every((need) => this.skipped.has(need))) this.skipped.add(key);
@@ -67,7 +87,7 @@ class Forecaster {
       return [{ key, ...(this.rerun(spec) ?? { outcome: 'unknown', reason }) }];
     }
     if (node.kind === 'expand') return this.forecastItems(node, spec);
-    const { outcome, reason, outputs } = this.forecastNode(spec, node);
+    const { outcome, reason, outputs } = await this.forecastNode(spec, node);
     if (outcome === 'skip') this.skipped.add(key);
     if (outputs === undefined) this.unknown.add(spec.name);
     else {
@@ -82,15 +102,17 @@ class Forecaster {
     return [{ key, outcome, reason }];
   }
 
-  private forecastItems(node: GraphNode, spec: StepSpec): ResumedStep[] {
-    const { plan } = this.prepared;
+  private async forecastItems(node: GraphNode, spec: StepSpec): Promise<ResumedStep[]> {
+    const { plan } = this.planned.prepared;
     const items = expandNode({ plan, node, item: node.item }, this.scope(spec, node));
     if ('verdict' in items) {
       this.unknown.add(spec.name);
       const reason = 'reason' in items ? items.reason : 'its list is not known';
       return [{ key: node.key, outcome: 'run', reason }];
     }
-    return inOrder(items.nodes).flatMap((item) => this.forecast(item));
+    const steps: ResumedStep[] = [];
+    for (const item of inOrder(items.nodes)) steps.push(...(await this.forecast(item)));
+    return steps;
   }
 
   private specOf({ key, settings }: GraphNode): StepSpec {
@@ -102,15 +124,15 @@ class Forecaster {
   }
 
   private scope(spec: StepSpec, { item }: GraphNode): Scope {
-    return scopeFor(this.prepared.params, item, this.earlier(spec));
+    return scopeFor(this.planned.prepared.params, item, this.earlier(spec));
   }
 
   private rerun({ name }: StepSpec): Forecast | undefined {
-    const isAsked = this.resumed.rerun.includes(outermost(name));
+    const isAsked = this.planned.resumed?.rerun.includes(outermost(name)) === true;
     return isAsked ? { outcome: 'run', reason: RERUN } : undefined;
   }
 
-  private forecastNode(spec: StepSpec, node: GraphNode): Forecast {
+  private async forecastNode(spec: StepSpec, node: GraphNode): Promise<Forecast> {
     const { needs } = node;
     if (needs.length > 0 && needs.every((need) => this.skipped.has(need))) {
       return { outcome: 'skip', reason: `${needs[0] ?? ''} is skipped`, outputs: null };
@@ -124,26 +146,63 @@ class Forecaster {
     return this.rerun(spec) ?? this.lookUp(spec, node, this.earlier(spec));
   }
 
-  private lookUp(spec: StepSpec, node: GraphNode, earlier: readonly ScopeStep[]): Forecast {
-    const { runId, codeDigest, before } = this.resumed;
+  private async lookUp(
+    spec: StepSpec,
+    node: GraphNode,
+    earlier: readonly ScopeStep[],
+  ): Promise<Forecast> {
+    const { projectId, prepared, codeDigest, resumed } = this.planned;
+    if (resumed === undefined && spec.cache === undefined) {
+      return { outcome: 'run', reason: 'it has no cache' };
+    }
     const { key: stepKey, item } = node;
-    const run = { codeDigest, params: this.prepared.params };
+    const run = { codeDigest, params: prepared.params };
     try {
       const content = contentOf({ spec, item }, renderWith(run, { spec, item }, earlier));
-      const same = before.filter(({ key, outputs }) => key === content.key && outputs !== null);
-      const from = same.find((one) => one.stepKey === stepKey) ?? same[0];
-      if (from !== undefined) {
-        const reason = `same content as run ${runId}, step ${from.stepKey}`;
-        return { outcome: 'reuse', reason, outputs: from.outputs };
-      }
-      const own = before.find((one) => one.stepKey === stepKey);
-      const reason = whyNotReused(own, { runId, stepKey, parts: content.parts });
-      return { outcome: 'run', reason };
+      const found = findBefore(resumed, stepKey, content);
+      if (found !== undefined) return found;
+      const of = { pipeline: prepared.plan.name, resumedFrom: null };
+      const key = { projectId, runId: '', stepKey };
+      const wanted = { run: of, key, step: { spec }, content };
+      const from = await findResult(this.deps.postgres, wanted);
+      if (from !== undefined) return take(from);
+      return { outcome: 'run', reason: await this.whyMissed(wanted) };
     } catch (error) {
       if (isAppError(error)) return { outcome: 'run', reason: error.message };
       throw error;
     }
   }
+
+  private whyMissed(wanted: WantedResult): string | Promise<string> {
+    const { resumed } = this.planned;
+    if (resumed === undefined) return explainMiss(this.deps.postgres, wanted);
+    const { runId, before } = resumed;
+    const { stepKey } = wanted.key;
+    const own = before.find((one) => one.stepKey === stepKey);
+    return whyNotReused(own, { runId, stepKey, parts: wanted.content.parts });
+  }
+}
+
+/** A result of the run before, that of the same step if there are several. */
+function findBefore(
+  resumed: Resumed | undefined,
+  stepKey: string,
+  content: Content,
+): Forecast | undefined {
+  if (resumed === undefined) return undefined;
+  const { runId, before } = resumed;
+  const same = before.filter(({ key, outputs }) => key === content.key && outputs !== null);
+  const from = same.find((one) => one.stepKey === stepKey) ?? same[0];
+  return from === undefined ? undefined : take({ runId, ...from });
+}
+
+function take(from: {
+  readonly runId: string;
+  readonly stepKey: string;
+  readonly outputs: Outputs | null;
+}): Forecast {
+  const { runId, stepKey, outputs } = from;
+  return { outcome: 'reuse', reason: `same content as run ${runId}, step ${stepKey}`, outputs };
 }
 
 /** Built-in steps always run; what the best one is, is known as soon as the items are. */

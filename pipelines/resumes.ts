@@ -36,11 +36,13 @@ export async function resumePipelineRun(
   const codeDigest = resume.codeDigest ?? before.codeDigest ?? undefined;
   if (dryRun) {
     return {
-      steps: forecastSteps(prepared, {
-        runId: id,
-        codeDigest: codeDigest ?? null,
-        before: await listContents(deps.postgres, { projectId, runId: id }),
-        rerun: rerunFrom === undefined ? [] : withFollowers(prepared.plan, rerunFrom),
+      steps: await forecastSteps(deps, {
+        ...{ projectId, prepared, codeDigest: codeDigest ?? null },
+        resumed: {
+          runId: id,
+          before: await listContents(deps.postgres, { projectId, runId: id }),
+          rerun: rerunFrom === undefined ? [] : withFollowers(prepared.plan, rerunFrom),
+        },
       }),
     };
   }

@@ -18,6 +18,7 @@ export const StartPipelineRun = z.strictObject({
     .optional(),
   runKey: z.string().min(1).max(200).optional(),
   priority: Priority.optional(),
+  dryRun: z.boolean().optional(), // only says what would become of each step
 });
 export type StartPipelineRun = z.infer<typeof StartPipelineRun>;
 
@@ -30,7 +31,7 @@ export const ResumePipelineRun = z.strictObject({
 });
 export type ResumePipelineRun = z.infer<typeof ResumePipelineRun>;
 
-/** What would become of a step of a resumed run; `unknown`: what it needs is not known yet. */
+/** What would become of a step of a run; `unknown`: what it needs is not known yet. */
 export const ResumedStep = z.object({
   key: z.string(),
   outcome: z.enum(['reuse', 'run', 'skip', 'unknown']),

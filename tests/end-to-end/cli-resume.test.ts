@@ -48,6 +48,11 @@ describe('a step with a cache', () => {
       return { id, said: await anneal('run', 'logs', id, '--follow') };
     };
     const first = await start();
+    const dry = await anneal('run', 'start', 'cached.yaml', '--dry-run', '-o', 'json');
+    expect(JSON.parse(dry.stdout)).toEqual([
+      { key: 'prepare', outcome: 'reuse', reason: `same content as run ${first.id}, step prepare` },
+      { key: 'use', outcome: 'run', reason: 'it has no cache' },
+    ]);
     const second = await start();
     expect(second.said).toMatchObject({ code: 0, stdout: 'use#1 | 1\nuse#1 | 2\n' });
     const reason = `same content as run ${first.id}, step prepare`;

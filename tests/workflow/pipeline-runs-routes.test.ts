@@ -131,7 +131,17 @@ describe('/api/v1/pipeline-runs', () => {
     expect(reply.status).toBe(400);
     const body = reply.json<{ code: string; errors: { path: string }[] }>();
     expect(body.code).toBe('INVALID_PLAN');
-    expect(body.errors.map((e) => e.path)).toEqual(['steps.a.after', 'steps.a.if']);
+    expect(body.errors.map((e) => e.path)).toEqual(['steps.a.after[0]', 'steps.a.if']);
+  });
+
+  it('says what would become of each step, and starts nothing', async () => {
+    const given = { ...plan([step('a', { argv: ['forecast'], cache: {} })]), name: 'forecast' };
+    const reply = await post('', { plan: given, dryRun: true });
+    expect(reply.status).toBe(200);
+    const reason = 'no result: no step a of forecast has succeeded before';
+    expect(reply.json()).toEqual({ steps: [{ key: 'a', outcome: 'run', reason }] });
+    expect((await get('?pipeline=forecast')).json()).toMatchObject({ runs: [] });
+    expect((await post('', { plan: given, dryRun: 'yes' })).status).toBe(400);
   });
 
   it('hides runs of other projects and asks for the right to start', async () => {

@@ -1,7 +1,8 @@
+import { forecastPipelineRun } from '../../pipelines/forecasts';
 import { preparePlan } from '../../pipelines/plans';
 import { resumePipelineRun } from '../../pipelines/resumes';
 import type { PipelineRun, Step } from '../../schemas/pipeline-runs';
-import type { Plan } from '../../schemas/plan';
+import type { Params, Plan } from '../../schemas/plan';
 import { pipelineRunWorkflowId } from '../../workflows/contract';
 import { cachedPlan, prepareOf as prepareIn, statesOfPrepare } from '../support/cached-plans';
 import {
@@ -119,6 +120,32 @@ describe('a step with a cache', () => {
       'key params.rows * 2 is new',
     );
     expect(ran).toHaveLength(3);
+  });
+
+  it('is told before what would become of it', async () => {
+    lab.bodies = { prepare: works };
+    const pipeline = cachedPlan({ ttlSeconds: 3_600 });
+    const forecast = async (params: Params = {}): Promise<Record<string, string>> => {
+      const start = { plan: pipeline, params };
+      const steps = await forecastPipelineRun(lab.database, { projectId, start });
+      return Object.fromEntries(steps.map((s) => [s.key, `${s.outcome}: ${s.reason}`]));
+    };
+    const none = `run: no result: no step prepare of ${pipeline.name} has succeeded before`;
+    const use = 'unknown: depends on what prepare gives';
+    expect(await forecast()).toEqual({ prepare: none, use });
+    const { runId } = await lab.run(pipeline);
+    const same = `reuse: same content as run ${runId}, step prepare`;
+    expect(await forecast()).toEqual({ prepare: same, use: 'run: it has no cache' });
+    const differs = `run: differs from run ${runId}: param rows: 3 → 4, command changed`;
+    expect(await forecast({ rows: 4 })).toEqual({ prepare: differs, use });
+    await expect(forecast({ rwos: 4 })).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    expect(ran).toEqual([runId]);
+    // a run that failed before the step has nothing to give: its cache is asked
+    const resumed = await lab.run(pipeline, { rows: 4 });
+    const deps = { postgres: lab.database.postgres, starter: lab.starter };
+    const resume = { params: { rows: 3 }, dryRun: true };
+    const answer = await resumePipelineRun(deps, { projectId, id: resumed.runId, resume });
+    expect(answer).toMatchObject({ steps: [{ key: 'prepare', outcome: 'reuse' }, {}] });
   });
 
   it('is refused with files in its key: they count already', () => {

@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import { forecastPipelineRun } from '../../../pipelines/forecasts';
 import * as runs from '../../../pipelines/pipeline-runs';
 import { resumePipelineRun } from '../../../pipelines/resumes';
 import { readRunWithCounts } from '../../../pipelines/run-graphs';
@@ -38,6 +39,8 @@ export function registerPipelineRuns(app: FastifyInstance, deps: runs.PipelineRu
   app.post('/api/v1/pipeline-runs', write, async (request, reply) => {
     const { projectId } = principalOf(request);
     const start = StartPipelineRun.parse(request.body);
+    if (start.dryRun === true)
+      return { steps: await forecastPipelineRun(deps, { projectId, start }) };
     return reply.code(201).send(await runs.startPipelineRun(deps, { projectId, start }));
   });
   app.post('/api/v1/pipeline-runs/:id/cancel', write, (request) => {
