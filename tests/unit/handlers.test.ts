@@ -84,7 +84,7 @@ always:
     const failed = ['on_failure.notify', 'on_failure.tell', 'always.clean'];
     expect(keysWith(['a', ...failed])).toEqual(['a', ...failed]);
     const withoutSuccess = { ...plan, onSuccess: undefined };
-    const shown = withHandlers(graph, withoutSuccess as typeof plan, (key) => failed.includes(key));
+    const shown = withHandlers(graph, withoutSuccess, (key) => failed.includes(key));
     expect(shown.nodes.map(({ key, index }) => `${index} ${key}`)).toEqual(
       ['a', ...failed].map((key, i) => `${i} ${key}`),
     );
