@@ -1,6 +1,15 @@
-import { chmodSync, existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import {
+  chmodSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { AppError } from '../errors/app-error';
 import { endLeftovers, isStale, releaseLock, takeLock } from './lock';
 import { openSettings } from './settings';
 import type { DevSettings } from './settings';
@@ -110,11 +119,29 @@ async function openFolder(options: DevOptions): Promise<string> {
     return folder;
   }
   const folder = resolve(options.dataDir);
-  if (!existsSync(folder)) {
-    mkdirSync(folder, { recursive: true });
-    chmodSync(folder, 0o711); // passable: as root Postgres may run under another user
+  if (existsSync(folder)) {
+    if (statSync(folder).isDirectory()) return folder;
+    throw new AppError(
+      'CONFIG_INVALID',
+      `${folder} is not a folder: give another one with --data.`,
+    );
   }
+  try {
+    makeFolder(folder);
+  } catch (cause) {
+    const why = cause instanceof Error ? cause.message : String(cause);
+    const message = `${folder} cannot be made: ${why}. Give another folder with --data.`;
+    throw new AppError('CONFIG_INVALID', message, { cause });
+  }
+  chmodSync(folder, 0o711); // passable: as root Postgres may run under another user
   return folder;
+}
+
+/** One level after the other: Node's own `recursive` never ends below /proc. */
+function makeFolder(folder: string): void {
+  if (existsSync(folder)) return;
+  makeFolder(dirname(folder));
+  mkdirSync(folder);
 }
 
 /** Removes temporary folders whose supervisor was killed, and ends what still runs on them. */

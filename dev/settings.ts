@@ -1,4 +1,4 @@
-import { randomBytes } from 'node:crypto';
+import { randomBytes, randomInt } from 'node:crypto';
 import { existsSync, readFileSync, renameSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createToken } from '../api/auth/tokens';
@@ -19,6 +19,13 @@ interface Ports {
   readonly postgres: number;
   readonly temporal: number;
   readonly temporalUi: number;
+  readonly temporalHttp: number; // closed to everyone
+  /**
+   * Where Temporal's web UI listens. It starts workflows for whoever reaches it and answers to any name,
+   * so a page that has its name resolve to this machine (DNS rebinding) must not find it: one of the 16
+   * million loopback addresses that Linux has. Elsewhere there is only 127.0.0.1.
+   */
+  readonly temporalUiHost: string;
 }
 interface Secrets {
   readonly signingKey: string;
@@ -42,7 +49,7 @@ export async function openSettings(dataDir: string, port: number): Promise<DevSe
 /** The ports of the last time while they are free: open pages and scripts stay valid. */
 async function choosePorts(file: string, port: number): Promise<Ports> {
   const known = (readKept(file) ?? {}) as Partial<Ports>;
-  const keep = async (name: keyof Ports): Promise<number> => {
+  const keep = async (name: Exclude<keyof Ports, 'temporalUiHost'>): Promise<number> => {
     const last = known[name];
     return last === undefined || (await isPortTaken(last)) ? freePort() : last;
   };
@@ -55,6 +62,8 @@ async function choosePorts(file: string, port: number): Promise<Ports> {
     postgres: await keep('postgres'),
     temporal: await keep('temporal'),
     temporalUi: await keep('temporalUi'),
+    temporalHttp: await keep('temporalHttp'),
+    temporalUiHost: known.temporalUiHost ?? randomLoopback(),
   };
   writeKept(file, ports);
   return ports;
@@ -71,8 +80,20 @@ function readSecrets(file: string): Secrets {
   return secrets;
 }
 
+function randomLoopback(): string {
+  if (process.platform !== 'linux') return '127.0.0.1';
+  const part = (): number => randomInt(1, 255);
+  return `127.${part()}.${part()}.${part()}`;
+}
+
 function readKept(file: string): unknown {
-  return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : undefined;
+  if (!existsSync(file)) return undefined;
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch (cause) {
+    const message = `${file} is not JSON: something else has written to it. Remove it; what it held is made anew.`;
+    throw new AppError('CONFIG_INVALID', message, { cause });
+  }
 }
 
 /** Whole or not at all, and for the owner's eyes only. */

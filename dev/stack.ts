@@ -68,7 +68,9 @@ export function temporalAddress({ external, ports }: DevSettings): string {
 
 /** Temporal's web UI; a server elsewhere may have none that we know of. */
 export function temporalUi({ external, ports }: DevSettings): string | undefined {
-  if (external.temporalAddress === undefined) return `http://127.0.0.1:${ports.temporalUi}`;
+  if (external.temporalAddress === undefined) {
+    return `http://${ports.temporalUiHost}:${ports.temporalUi}`;
+  }
   return pickEnvironment(['TEMPORAL_UI_URL'])['TEMPORAL_UI_URL'];
 }
 
@@ -105,7 +107,7 @@ function temporalSpec(settings: DevSettings): ChildSpec {
   const log = openLog(settings, 'temporal');
   const command = temporalCommand(settings);
   // through the UI's front, which asks the server: both are up, and the namespace exists
-  const url = `http://127.0.0.1:${settings.ports.temporalUi}/api/v1/namespaces/default`;
+  const url = `${temporalUi(settings) ?? ''}/api/v1/namespaces/default`;
   return {
     name: 'temporal',
     stopSignal: 'SIGTERM',
@@ -121,10 +123,13 @@ function temporalCommand({ dataDir, ports }: DevSettings): string[] {
     'system.enableActivityEagerExecution=true',
     'matching.numTaskqueueReadPartitions=1',
     'matching.numTaskqueueWritePartitions=1',
+    // its HTTP api asks neither who calls nor from which page, and nobody here uses it
+    'frontend.httpAllowedHosts=["nobody.invalid"]',
   ];
   return [
     ...[findTool('temporal'), 'server', 'start-dev', '--ip', '127.0.0.1', '--log-level', 'error'],
     ...['--port', String(ports.temporal), '--ui-port', String(ports.temporalUi)],
+    ...['--ui-ip', ports.temporalUiHost, '--http-port', String(ports.temporalHttp)],
     ...['--db-filename', join(dataDir, 'temporal.db')],
     ...['--sqlite-pragma', 'journal_mode=WAL', '--sqlite-pragma', 'synchronous=NORMAL'],
     ...dynamic.flatMap((setting) => ['--dynamic-config-value', setting]),

@@ -1,9 +1,9 @@
 import { createWriteStream, readFileSync, rmSync, statSync } from 'node:fs';
-import { mkdtemp, readdir } from 'node:fs/promises';
+import { mkdtemp, readdir, realpath } from 'node:fs/promises';
 import ignore from 'ignore';
 import type { Ignore } from 'ignore';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, relative, sep } from 'node:path';
 import { pipeline } from 'node:stream/promises';
 import { create } from 'tar';
 import { AppError, isAppError } from '../errors/app-error';
@@ -30,7 +30,7 @@ const NO_SECRETS = /\.env\.(example|sample|template)$/i;
 export async function packCode(folder: string): Promise<PackedCode> {
   const warnings: string[] = [];
   const files = (await list(folder, { below: '', rules: [], warnings })).filter((name) => {
-    if (!SECRETS.test(name) || NO_SECRETS.test(name)) return true;
+    if (!isSecret(name)) return true;
     warnings.push(`${name} looks like a secret and is not sent to the workers.`);
     return false;
   });
@@ -55,6 +55,10 @@ export async function packCode(folder: string): Promise<PackedCode> {
     sizeBytes: statSync(target).size,
     warnings,
   };
+}
+
+function isSecret(name: string): boolean {
+  return SECRETS.test(name) && !NO_SECRETS.test(name);
 }
 
 function checkSize(folder: string, files: readonly string[]): void {
@@ -106,8 +110,11 @@ async function list(
     if (entry.isDirectory())
       files.push(...(await list(root, { below: `${path}/`, rules, warnings })));
     else if (entry.isFile()) files.push(path);
-    else if (entry.isSymbolicLink() && (await linkedFile(root, path))) files.push(path);
-    else warnings.push(`${path} is no file and is not sent to the workers.`);
+    else if (entry.isSymbolicLink() && (await linkedFile(root, path))) {
+      const target = relative(await realpath(root), await realpath(join(root, path)));
+      if (!isSecret(target) && !target.startsWith(`.git${sep}`)) files.push(path);
+      else warnings.push(`${path} leads to ${target} and is not sent to the workers.`);
+    } else warnings.push(`${path} is no file and is not sent to the workers.`);
   }
   return files;
 }

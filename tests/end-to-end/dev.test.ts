@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -70,6 +70,18 @@ describe('anneal dev', () => {
     expect(JSON.parse(readFileSync(join(dataDir, 'ports.json'), 'utf8'))).toMatchObject({
       temporal: Number(port),
     });
+  });
+
+  it('lets no page on the web start a workflow: the UI hides among the addresses of loopback', async () => {
+    const { hostname, port } = new URL(stack.temporalUi);
+    expect(hostname).toMatch(/^127\.\d+\.\d+\.\d+$/);
+    expect(hostname).not.toBe('127.0.0.1');
+    await expect(fetch(`http://127.0.0.1:${port}`)).rejects.toThrow('fetch failed');
+    const ports = JSON.parse(readFileSync(join(dataDir, 'ports.json'), 'utf8')) as {
+      temporalHttp: number;
+    };
+    const workflows = `http://127.0.0.1:${ports.temporalHttp}/api/v1/namespaces/default/workflows`;
+    expect((await fetch(`${workflows}/x`, { method: 'POST', body: '{}' })).status).toBe(403);
   });
 
   it('keeps its secrets for the owner and out of every environment and command line', () => {
@@ -163,6 +175,21 @@ describe('anneal dev', () => {
     stack = await dev.ready;
     expect(await canRead(runId)).toBe(true);
     expect(environmentOf(stack.pids['api'] ?? 0)).toContain('UV_THREADPOOL_SIZE=12');
+  });
+
+  it('says why a folder cannot be used', async () => {
+    const file = join(dataDir, 'ports.json');
+    const refused = async (data: string): Promise<string> => {
+      const second = startDev(['--port', '0', '--data', data]);
+      expect((await second.ended).code).toBe(2);
+      return second.stderr();
+    };
+    expect(await refused(file)).toContain(`${file} is not a folder: give another one with --data.`);
+    expect(await refused('/proc/anneal')).toContain('/proc/anneal cannot be made: ');
+    const broken = mkdtempSync(join(tmpdir(), 'anneal-broken-'));
+    writeFileSync(join(broken, 'secrets.json'), '{ wrong');
+    expect(await refused(broken)).toContain(`${join(broken, 'secrets.json')} is not JSON: `);
+    rmSync(broken, { recursive: true });
   });
 
   it('says which port is in use', async () => {

@@ -81,6 +81,17 @@ describe('packing code', () => {
     ]);
   });
 
+  it('keeps a secret at home that a link of another name leads to', async () => {
+    write({ '.env': 'TOKEN=1', '.git/config': 'token', 'run.sh': '' });
+    symlinkSync('.env', join(folder, 'innocent'));
+    symlinkSync('.git/config', join(folder, 'repository'));
+    symlinkSync('run.sh', join(folder, 'start.sh'));
+    const { names, warnings } = await pack();
+    expect(names).toEqual(['run.sh', 'start.sh']);
+    expect(warnings).toContain('innocent leads to .env and is not sent to the workers.');
+    expect(warnings).toContain('repository leads to .git/config and is not sent to the workers.');
+  });
+
   it('refuses more than 100 MiB', async () => {
     write({ 'big.dat': 'x' });
     const { truncateSync } = await import('node:fs');
