@@ -3,7 +3,8 @@ import { z } from 'zod';
 /** Every permission that a route may ask for. */
 export const Permission = z.enum([
   'experiments:read',
-  'experiments:write',
+  'experiments:write', // make new ones
+  'experiments:manage', // rename, tag, delete, restore
   'runs:read',
   'runs:write',
   'artifacts:read',

@@ -12,7 +12,6 @@ import {
 } from '../storage/postgres/artifact-files';
 import type { ArtifactFile, FolderEntry } from '../storage/postgres/artifact-files';
 import { insertObjects, selectObjects } from '../storage/postgres/objects';
-import { assertNewestAttempt } from './adoption';
 import { checkArtifactPath, parentFolders } from './artifact-paths';
 import { assertActive } from './experiments';
 import type { ObjectDeps } from './objects';
@@ -118,7 +117,8 @@ export async function deleteFile(deps: Pick<ObjectDeps, 'postgres'>, input: At):
 /**
  * Refuses writes outside `<experiment>/<run>/artifacts/…` of an active run and
  * `<experiment>/models/<model>/…` of an active experiment, both of the caller's project. An attempt
- * that was replaced may write to neither.
+ * writes to runs of its own pipeline run only, and once it was replaced to none: PERMISSION_DENIED,
+ * ATTEMPT_SUPERSEDED.
  */
 export async function assertWritablePath(
   deps: Pick<ObjectDeps, 'postgres'>,
@@ -129,10 +129,8 @@ export async function assertWritablePath(
   const [experiment = '', owner = '', ...below] = checkArtifactPath(input.path).split('/');
   if (!/^\d{1,15}$/.test(experiment) || below.length < 2) throw notWritable();
   if (owner === 'models') {
+    if (attempt !== undefined) throw modelsAreOthers(experiment);
     await assertActive(deps, { projectId, id: Number(experiment) });
-    if (attempt === undefined) return;
-    const at = { projectId, pipelineRunId: attempt.runId, ...attempt };
-    await assertNewestAttempt(deps.postgres, at);
     return;
   }
   if (below[0] !== 'artifacts') throw notWritable();
@@ -140,6 +138,13 @@ export async function assertWritablePath(
   if (String(run.experimentId) !== experiment) {
     throw new AppError('INVALID_ARGUMENT', `Run ${owner} is not in experiment ${experiment}.`);
   }
+}
+
+/** Nothing says which pipeline run made what lies there, so no step may write it. */
+function modelsAreOthers(experiment: string): AppError {
+  const why = `A step writes to runs of its own pipeline run only, not to '${experiment}/models/'`;
+  const advice = "Log the files to a run of the step, or use a person's token.";
+  return new AppError('PERMISSION_DENIED', `${why}. ${advice}`);
 }
 
 function notWritable(): AppError {

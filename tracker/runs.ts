@@ -166,7 +166,8 @@ interface WriteAt {
 
 /**
  * The run if this caller may write to it now: it is active, and an attempt's token belongs to the
- * newest attempt of its step. Status never matters: a FINISHED run still takes metrics.
+ * run's own pipeline run and to the newest attempt of its step. PERMISSION_DENIED for the run of
+ * somebody else. Status never matters: a FINISHED run still takes metrics.
  */
 export async function assertWritableRun(
   deps: { readonly postgres: Sql },
@@ -174,12 +175,21 @@ export async function assertWritableRun(
 ): Promise<Run> {
   const { projectId } = at.principal;
   const run = await findRun(deps, { projectId, runId: at.runId });
+  assertOwnRun(run, at.principal);
   if (run.lifecycleStage !== 'active') {
     const message = `The run ${at.runId} must be in the 'active' state. Current state is deleted.`;
     throw new AppError('INVALID_ARGUMENT', message);
   }
   await assertCurrent(deps.postgres, at.principal);
   return run;
+}
+
+/** Refuses an attempt's token for what its own pipeline run has not made; no query: the run says it. */
+function assertOwnRun(run: Run, { attempt }: Principal): void {
+  if (attempt === undefined || run.pipelineRunId === attempt.runId) return;
+  const whose = `not of the pipeline run ${attempt.runId}, whose runs alone this step may write`;
+  const advice = "Log to a run that a step of it has made, or use a person's token.";
+  throw new AppError('PERMISSION_DENIED', `The run ${run.id} is ${whose}. ${advice}`);
 }
 
 /** Refuses an attempt's token once a newer attempt of its step has begun. */
@@ -217,7 +227,7 @@ export async function moveRun(
   input: WriteAt & { readonly stage: LifecycleStage },
 ): Promise<void> {
   const { projectId } = input.principal;
-  await findRun(deps, { projectId, runId: input.runId });
+  assertOwnRun(await findRun(deps, { projectId, runId: input.runId }), input.principal);
   await assertCurrent(deps.postgres, input.principal);
   await setRunStage(deps.postgres, { projectId, id: input.runId, stage: input.stage });
 }

@@ -152,11 +152,10 @@ describe("MLflow's artifact proxy", () => {
       VALUES ('default', 'r', 's', 0, '{}', 'running')`);
     await sql.query(`INSERT INTO attempts (project_id, run_id, step_key, attempt, node, status)
       VALUES ('default', 'r', 's', 2, 'n', 'running')`);
-    for (const path of [`${run.folder}/f`, `${run.experimentId}/models/m-1/f`]) {
-      const old = await put(path, 'x', { 'x-attempt': '1' });
-      expect(refusal(old)).toEqual([409, 'RESOURCE_CONFLICT']);
-      expect((await put(path, 'x', { 'x-attempt': '2' })).status).toBe(200);
-    }
+    await sql.query(`UPDATE runs SET pipeline_run_id = 'r' WHERE id = $1`, [run.runId]);
+    const old = await put(`${run.folder}/f`, 'x', { 'x-attempt': '1' });
+    expect(refusal(old)).toEqual([409, 'RESOURCE_CONFLICT']);
+    expect((await put(`${run.folder}/f`, 'x', { 'x-attempt': '2' })).status).toBe(200);
   });
 
   it('refuses a file where a folder is, and a folder where a file is', async () => {

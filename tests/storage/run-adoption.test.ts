@@ -143,19 +143,20 @@ describe('a run made under the token of an attempt', () => {
 });
 
 describe('params of an adopted run', () => {
-  it('may change with the attempt; those of other runs may not', async () => {
+  it('may change with the attempt; those of other steps may not', async () => {
     const first = await begin(1);
     const runId = await idOf(first);
-    const foreign = await api.newRun();
+    const other = await begin(1, 'evaluate');
+    const sibling = await idOf(other);
     const set = (value: string, run = runId): object => ({ run_id: run, key: 'lr', value });
     await api.made('runs/log-parameter', set('0.1'), first);
-    await api.made('runs/log-parameter', set('0.1', foreign));
+    await api.made('runs/log-parameter', set('0.1', sibling), other);
     expect((await api.post('runs/log-parameter', set('0.2'), first)).status).toBe(400);
     const second = await begin(2);
     expect(await idOf(second)).toBe(runId);
     await api.made('runs/log-parameter', set('0.2'), second);
     expect((await getRun(runId)).data.params).toEqual([{ key: 'lr', value: '0.2' }]);
-    expect((await api.post('runs/log-parameter', set('0.2', foreign), second)).status).toBe(400);
+    expect((await api.post('runs/log-parameter', set('0.2', sibling), second)).status).toBe(400);
     expect((await api.post('runs/log-parameter', set('0.3'))).status).toBe(400); // nor by a person
   });
 });

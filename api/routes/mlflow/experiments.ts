@@ -166,7 +166,7 @@ function registerWrites(app: FastifyInstance, deps: Deps): void {
   mountMlflow(app, {
     method: 'POST',
     path: 'experiments/update',
-    permission,
+    permission: 'experiments:manage',
     table: { ...ID, new_name: { type: 'string', required: true } },
     handler: async (message, request) => {
       const at = {
@@ -180,7 +180,7 @@ function registerWrites(app: FastifyInstance, deps: Deps): void {
 }
 
 function registerMoves(app: FastifyInstance, deps: Deps): void {
-  const permission = 'experiments:write';
+  const permission = 'experiments:manage';
   for (const [path, stage] of [
     ['delete', 'deleted'],
     ['restore', 'active'],
@@ -203,7 +203,7 @@ function registerMoves(app: FastifyInstance, deps: Deps): void {
 }
 
 function registerTags(app: FastifyInstance, deps: Deps): void {
-  const permission = 'experiments:write';
+  const permission = 'experiments:manage';
   const tag = { ...ID, key: { type: 'string', required: true } } as const;
   mountMlflow(app, {
     method: 'POST',
