@@ -17,7 +17,10 @@ const OURS = ['api', 'control-worker', 'step-worker'];
 function filled(service: Service): Record<string, string> {
   const entries = Object.entries(service.environment ?? {});
   return Object.fromEntries(
-    entries.map(([name, value]) => [name, value.replace(/\$\{\w+:\?\}/g, 'x'.repeat(40))]),
+    entries.map(([name, value]) => [
+      name,
+      value.replace(/\$\{\w+:\?\}/g, 'x'.repeat(40)).replace(/\$\{\w+:-\}/g, ''),
+    ]),
   );
 }
 

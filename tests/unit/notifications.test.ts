@@ -1,6 +1,7 @@
 import { createServer, type Server } from 'node:http';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
+import { parseConfig } from '../../config/config';
 import { createSender } from '../../workers/notifications';
 
 let receiver: Server;
@@ -29,6 +30,14 @@ const message = (
 });
 const send = (to: string | undefined, hosts: string[] = [], own?: string): Promise<void> =>
   createSender({ url: own, hosts, delaysMs: [1] })({ ...message(to), body: {} });
+
+it('settings name hosts with commas between, and where messages go', () => {
+  const given = { ANNEAL_NOTIFY_HOSTS: ' Chat.internal, 10.0.0.5,', ANNEAL_NOTIFY_URL: '' };
+  expect(parseConfig(given).ANNEAL_NOTIFY_HOSTS).toEqual(['chat.internal', '10.0.0.5']);
+  expect(parseConfig(given).ANNEAL_NOTIFY_URL).toBeUndefined();
+  expect(parseConfig({}).ANNEAL_NOTIFY_HOSTS).toEqual([]);
+  expect(() => parseConfig({ ANNEAL_NOTIFY_URL: 'ftp://x' })).toThrow('ANNEAL_NOTIFY_URL');
+});
 
 describe('a message to the outside', () => {
   it.each([
