@@ -5,6 +5,7 @@ import { registerDoctor } from './doctor';
 import { EXIT } from './exit-codes';
 import { registerModel } from './model';
 import type { OutputFormat } from './output';
+import { registerPipeline } from './pipeline';
 import { report } from './report';
 import { registerRun } from './run';
 import { registerSchedule } from './schedule';
@@ -15,6 +16,7 @@ const EXAMPLES = `
 Examples:
   anneal dev                                        keep the whole platform up on this machine
   anneal run start examples/01-digits/pipeline.ts -p seed=1 --follow
+  anneal pipeline validate train.yaml               every mistake at once, without a server
   anneal model show digits
   anneal doctor                                     what works here, and what to do if it does not
 
@@ -45,6 +47,7 @@ export function createProgram(): Command {
   registerDev(program);
   registerDoctor(program);
   registerRun(program);
+  registerPipeline(program);
   registerModel(program);
   registerSchedule(program);
   registerToken(program);
