@@ -16,6 +16,7 @@ import { registerMlflowRuns } from './routes/mlflow/runs';
 import { registerMlflowServer } from './routes/mlflow/server';
 import { registerArtifacts } from './routes/v1/artifacts';
 import { registerAttempts } from './routes/v1/attempts';
+import { registerCodeFiles } from './routes/v1/code-files';
 import { registerModels } from './routes/v1/models';
 import { registerObjects } from './routes/v1/objects';
 import { registerPipelineRuns } from './routes/v1/pipeline-runs';
@@ -45,6 +46,7 @@ export function registerRoutes(app: FastifyInstance, parts: Parts): void {
   registerModels(app, registry);
   registerArtifacts(app, parts);
   registerObjects(app, parts);
+  registerCodeFiles(app, parts);
   registerPipelineRuns(app, parts);
   registerRunEvents(app, parts);
   registerSteps(app, parts);

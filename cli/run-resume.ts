@@ -3,6 +3,7 @@ import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
 import { requireArgument } from '../errors/app-error';
 import type { PipelineRun, RunDiff } from '../schemas/pipeline-runs';
+import { sendCodeFiles } from '../sdk/code-files';
 import { packCode, uploadCode } from '../sdk/code-bundle';
 import { contextOf, pathOfRun, type CliContext } from './context';
 import { followRun } from './follow';
@@ -72,6 +73,7 @@ async function sendCode({ http }: CliContext, dir: string): Promise<string> {
   requireArgument(existsSync(folder), `There is no folder '${folder}' to take the code from.`);
   const packed = await packCode(folder);
   for (const warning of packed.warnings) say(`warning: ${warning}`);
+  await sendCodeFiles(http, packed);
   await uploadCode(http, packed);
   return packed.digest;
 }

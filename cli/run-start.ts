@@ -5,6 +5,7 @@ import { resolveParams } from '../dag/params';
 import { requireArgument } from '../errors/app-error';
 import type { PipelineRun } from '../schemas/pipeline-runs';
 import type { Params, Plan } from '../schemas/plan';
+import { sendCodeFiles } from '../sdk/code-files';
 import { packCode, uploadCode } from '../sdk/code-bundle';
 import { loadPipeline } from '../sdk/load-pipeline';
 import { PRIORITY_MAX, PRIORITY_MIN } from '../workflows/contract';
@@ -92,6 +93,7 @@ export async function sendPipeline(
   requireArgument(existsSync(folder), `There is no folder '${folder}' to take the code from.`);
   const packed = await packCode(folder);
   for (const warning of packed.warnings) say(`warning: ${warning}`);
+  await sendCodeFiles(http, packed, plan);
   if (options.dryRun === true) rmSync(dirname(packed.file), { recursive: true });
   else await uploadCode(http, packed);
   return { plan, params, codeDigest: packed.digest };

@@ -26,6 +26,7 @@ const PARAMS_FILE = 'ANNEAL_PARAMS_FILE';
 const KINDS = [
   'step',
   'code',
+  'files',
   'param',
   'input',
   'item',
@@ -48,13 +49,13 @@ type Rendered = Omit<RenderedStep, 'run'> & {
  */
 export function contentOf(step: ContentStep, rendered: Rendered): Content {
   const { spec, item = {} } = step;
-  const { run, positions } = rendered;
+  const { run, positions, files } = rendered;
   const inputs = mapEntries(rendered.inputs, (name, value) =>
     positions[name] === undefined ? value : { value, positions: positions[name] },
   );
   const parts: Record<string, string> = {
     step: show(spec.name.replaceAll(/\[\d+\]/g, '')), // its items stand in `item`
-    code: show(run.codeDigest),
+    ...(files === undefined ? { code: show(run.codeDigest) } : { files: show(files) }),
     ...prefixed('param', paramsOf(step, run.params)),
     ...prefixed('input', inputs),
     ...prefixed('item', item),

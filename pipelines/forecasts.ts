@@ -8,6 +8,7 @@ import type { GraphNode, ScopeStep } from '../schemas/graph';
 import type { ResumedStep, StartPipelineRun } from '../schemas/pipeline-runs';
 import type { Outputs, StepSpec } from '../schemas/plan';
 import type { StepContent } from '../storage/postgres/step-content';
+import { digestOfFiles } from './code-files';
 import { contentOf, type Content } from './content-keys';
 import { expandNode, judge } from './decisions';
 import type { PipelineRunDeps } from './pipeline-runs';
@@ -158,7 +159,9 @@ class Forecaster {
     const { key: stepKey, item } = node;
     const run = { codeDigest, params: prepared.params };
     try {
-      const content = contentOf({ spec, item }, renderWith(run, { spec, item }, earlier));
+      const rendered = renderWith(run, { spec, item }, earlier);
+      const files = await digestOfFiles(this.deps, { projectId, spec, codeDigest });
+      const content = contentOf({ spec, item }, { ...rendered, files });
       const found = findBefore(resumed, stepKey, content);
       if (found !== undefined) return found;
       const of = { pipeline: prepared.plan.name, resumedFrom: null };

@@ -33,7 +33,7 @@ export function preparePlan(given: {
     throw new AppError('TOO_LARGE', message);
   }
   // only a plan with the right `needs` runs its steps in the right order
-  const problems = [...validatePlan(plan), ...checkNeeds(plan), ...refuseFiles(plan)];
+  const problems = [...validatePlan(plan), ...checkNeeds(plan)];
   if (problems.length > 0) throw invalidPlan(plan.name, problems);
   const parsed = Params.safeParse(given.params ?? {});
   if (!parsed.success) throw new AppError('INVALID_ARGUMENT', 'The params are not a JSON object.');
@@ -77,13 +77,6 @@ function checkNeeds(plan: Plan): Problem[] {
     const message = `must be [${needs.join(', ')}], as its expressions and 'after' say.`;
     return [{ path: `${path}.needs`, message }];
   });
-}
-
-/** Nothing is silently left out: whoever names some files wants the others not to count. */
-function refuseFiles(plan: Plan): Problem[] {
-  const message = 'cannot name files: the code as a whole counts already. Leave them out.';
-  const cached = stepsIn(plan).filter(({ step }) => !isComposite(step) && step.cache?.files);
-  return cached.map(({ path }) => ({ path: `${path}.cache.key`, message }));
 }
 
 interface PlacedStep {

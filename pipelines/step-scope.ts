@@ -8,6 +8,7 @@ import type { PipelineRun } from '../schemas/pipeline-runs';
 import type { StepSpec } from '../schemas/plan';
 import { findScopeSteps } from '../storage/postgres/step-outputs';
 import type { StepKey, StoredStep } from '../storage/postgres/steps';
+import { digestOfFiles } from './code-files';
 import { getPipelineRun } from './pipeline-runs';
 import type { PipelineRunDeps } from './pipeline-runs';
 
@@ -24,6 +25,8 @@ export interface RenderedStep {
   readonly env: Readonly<Record<string, string>>;
   /** What else the key of its cache depends on, by expression. */
   readonly keyed: Readonly<Record<string, unknown>>;
+  /** The digest of the files of the code that count, if not all do. */
+  readonly files?: string | undefined;
 }
 
 /** Works out what a step reads: inputs, settings, command and environment. */
@@ -35,7 +38,9 @@ export async function renderStep(
   const { projectId, runId } = key;
   const run = await getPipelineRun(deps, { projectId, id: runId });
   const { earlier } = await scopeOf(deps, run, { projectId, ...step });
-  return renderWith(run, step, earlier);
+  const rendered = renderWith(run, step, earlier);
+  const { spec } = step;
+  return { ...rendered, files: await digestOfFiles(deps, { projectId, spec, ...run }) };
 }
 
 /** The same with what the earlier steps have left behind at hand. */

@@ -68,6 +68,14 @@ CREATE TABLE checkpoints (
   CONSTRAINT checkpoints_run_id_step_key_fkey FOREIGN KEY (run_id, step_key) REFERENCES steps(run_id, key)
 );
 
+CREATE TABLE code_files (
+  project_id text NOT NULL,
+  code_digest text NOT NULL,
+  files jsonb NOT NULL,
+  CONSTRAINT code_files_pkey PRIMARY KEY (project_id, code_digest),
+  CONSTRAINT code_files_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id)
+);
+
 CREATE TABLE experiment_tags (
   project_id text NOT NULL,
   experiment_id bigint NOT NULL,

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { runCli, type Ended } from '../support/cli';
@@ -69,6 +69,35 @@ describe('a step with a cache', () => {
     expect(JSON.parse(json.stdout)).toMatchObject([
       { key: 'prepare', reason, cache: { hit: true, from: { runId: first.id } } },
     ]);
+  });
+});
+
+describe('a step whose cache names files', () => {
+  it('does its work again when one of them has changed, and not for others', async () => {
+    const own = join(folder, 'own');
+    mkdirSync(join(own, 'data'), { recursive: true });
+    const file = (key: string): string =>
+      `version: 1\nname: files\nsteps: { count: { run: wc -l data/a, cache: { key: ["${key}"] } } }\n`;
+    writeFileSync(join(own, 'files.yaml'), file('data/**'));
+    writeFileSync(join(own, 'wrong.yaml'), file('dta/**'));
+    writeFileSync(join(own, 'data/a'), 'one\n');
+    const run = async (): Promise<string> => {
+      const { stdout } = await anneal('run', 'start', 'own/files.yaml');
+      await anneal('run', 'logs', stdout.trim(), '--follow');
+      const shown = await anneal('run', 'show', stdout.trim(), '-o', 'json');
+      const { steps } = JSON.parse(shown.stdout) as { steps: { cache: { explanation: string } }[] };
+      return steps[0]?.cache.explanation ?? '';
+    };
+    expect(await run()).toMatch(/^no result/);
+    writeFileSync(join(own, 'notes'), 'another file\n');
+    expect(await run()).toMatch(/^same content as run/);
+    writeFileSync(join(own, 'data/a'), 'one\ntwo\n');
+    const dry = await anneal('run', 'start', 'own/files.yaml', '--dry-run');
+    expect(dry.stdout).toMatch(/count +run +differs from run .*: files changed\n/);
+    expect(await run()).toMatch(/: files changed$/);
+    const wrong = await anneal('run', 'start', 'own/wrong.yaml');
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toContain("No file of the project fits 'dta/**'");
   });
 });
 

@@ -7,6 +7,7 @@ const MANIFEST = [{ path: 'model.bin', digest: DIGEST, sizeBytes: 1 }];
 export const GOOD_BODIES: Readonly<Record<string, object>> = {
   'POST /api/v1/artifacts': { kind: 'model', manifest: MANIFEST },
   'POST /api/v1/objects/plan': { objects: [{ digest: DIGEST, sizeBytes: 1 }] },
+  'POST /api/v1/code-files': { codeDigest: DIGEST, files: { 'train.py': DIGEST } },
   'POST /api/v1/pipeline-runs': {
     plan: plan([step('a', { env: { A: '1' }, with: { n: 'x' } })], { lr: { type: 'number' } }),
     ...{ params: { lr: 1 }, codeDigest: DIGEST, runKey: 'nightly' },

@@ -1,5 +1,5 @@
+import { saveCodeFiles } from '../../pipelines/code-files';
 import { forecastPipelineRun } from '../../pipelines/forecasts';
-import { preparePlan } from '../../pipelines/plans';
 import { resumePipelineRun } from '../../pipelines/resumes';
 import type { PipelineRun, Step } from '../../schemas/pipeline-runs';
 import type { Params, Plan } from '../../schemas/plan';
@@ -148,12 +148,31 @@ describe('a step with a cache', () => {
     expect(answer).toMatchObject({ steps: [{ key: 'prepare', outcome: 'reuse' }, {}] });
   });
 
-  it('is refused with files in its key: they count already', () => {
-    const given = cachedPlan({ files: ['src/**'], values: ['params.rows'] });
-    const wrong = expect.stringContaining('cannot name files') as string;
-    expect(() => preparePlan({ plan: given, params: {} })).toThrow(
-      expect.objectContaining({ code: 'INVALID_PLAN', message: wrong }) as Error,
-    );
+  it('counts of its code only the files that its key names', async () => {
+    lab.bodies = { prepare: works };
+    const pipeline = cachedPlan({ files: ['src/**', './prepare.py'] });
+    const digest = (digit: string): string => digit.repeat(64);
+    const save = (code: string, files: Record<string, string>): Promise<void> =>
+      saveCodeFiles(lab.database, { projectId, save: { codeDigest: digest(code), files } });
+    const files = { 'src/a.py': digest('1'), 'prepare.py': digest('2'), 'readme.md': digest('3') };
+    await save('a', files);
+    await save('b', { ...files, 'readme.md': digest('4') });
+    await save('c', { ...files, 'src/deep/b.py': digest('5') });
+    await save('d', { 'src/a.py': digest('1') });
+    const run = async (code: string): Promise<Step> => {
+      const started = await lab.start({ plan: pipeline, codeDigest: digest(code) });
+      await started.result();
+      return prepareOf(started.runId);
+    };
+    expect((await run('a')).cache?.hit).toBe(false);
+    expect((await run('b')).cache?.hit).toBe(true);
+    expect((await run('c')).cache?.explanation).toMatch(/^differs from run .*: files changed$/);
+    // a pattern that fits nothing, and code of which nobody has said what it holds: all of it counts
+    expect((await run('d')).cache?.explanation).toMatch(/: code is new, files is gone$/);
+    expect((await run('e')).cache?.hit).toBe(false);
+    expect((await run('f')).cache?.hit).toBe(false);
+    expect((await run('f')).cache?.hit).toBe(true);
+    expect(ran).toHaveLength(5);
   });
 
   it('runs again when whoever resumes a run asks for it', async () => {
