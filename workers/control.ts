@@ -10,6 +10,7 @@ import { openPostgres } from '../storage/postgres/client';
 import { CONTROL_QUEUE } from '../workflows/contract';
 import { workflowSource } from './bundle';
 import { createSender } from './notifications';
+import { heartbeats } from './heartbeats';
 import { connectTemporal, installRuntime, logLine, stopSignal } from './runtime';
 
 /** About 1 MB each; beyond it the oldest is dropped and replayed when it goes on. */
@@ -56,6 +57,7 @@ async function main(): Promise<void> {
         hosts: config.ANNEAL_NOTIFY_HOSTS,
       }),
     }),
+    interceptors: { activity: [heartbeats] },
     maxCachedWorkflows: CACHED_WORKFLOWS_MAX,
     maxConcurrentActivityTaskExecutions: ACTIVITIES_MAX,
     // built-in steps start here with the task that scheduled them, without a way through the server

@@ -12,9 +12,13 @@ const SECOND_MS = 1_000;
 /** A task that the server lost must not wait for ever; no run of ours waits longer by itself. */
 const SCHEDULE_TO_CLOSE_MS = 7 * 24 * 3_600 * SECOND_MS;
 
+/** A dead worker is noticed within this; workers beat every few seconds, whatever the activity does. */
+const HEARTBEAT_TIMEOUT = '10s';
+
 /** Bookkeeping in Postgres: short statements, repeated until the database is back. */
 const bookkeeping: ActivityOptions = {
   startToCloseTimeout: '30s', // the statement timeout of our Postgres client
+  heartbeatTimeout: HEARTBEAT_TIMEOUT,
   scheduleToCloseTimeout: SCHEDULE_TO_CLOSE_MS,
   retry: { initialInterval: '500ms', maximumInterval: '15s' }, // soon after an outage, yet no storm
   // an end must be written even though the run was cancelled
@@ -35,8 +39,6 @@ export async function executeBuiltin(input: ExecuteStepInput, priorityKey: numbe
   await proxy.executeBuiltin(input);
 }
 
-/** A dead worker is noticed within this; workers beat every few seconds, whatever the step does. */
-const HEARTBEAT_TIMEOUT = '10s';
 /**
  * Beyond timeout and grace, which the worker keeps itself: time to bring inputs and to upload
  * outputs and the last checkpoint, tens of GB at worst. Heartbeats guard this time, too.

@@ -15,6 +15,7 @@ import {
   type RunPipelineInput,
   type RunPipelineResult,
 } from '../../workflows/contract';
+import { heartbeats } from '../../workers/heartbeats';
 import { createSender } from '../../workers/notifications';
 import { openStepLab, type StepLab } from './step-lab';
 
@@ -94,6 +95,7 @@ async function startControl(
     connection: env.nativeConnection,
     taskQueue: CONTROL_QUEUE,
     workflowBundle: await bundleWorkflowCode({ workflowsPath, logger }),
+    interceptors: { activity: [heartbeats] },
     activities: createActivities({
       postgres: steps.db.postgres,
       registerModel,

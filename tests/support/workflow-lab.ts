@@ -26,6 +26,7 @@ import {
   type RunPipelineInput,
   type RunPipelineResult,
 } from '../../workflows/contract';
+import { heartbeats } from '../../workers/heartbeats';
 import { createSender } from '../../workers/notifications';
 import { createTestDatabase, type TestDatabase } from './postgres';
 
@@ -90,6 +91,7 @@ export async function openWorkflowLab(): Promise<WorkflowLab> {
       connection: env.nativeConnection,
       taskQueue: CONTROL_QUEUE,
       workflowBundle: bundle,
+      interceptors: { activity: [heartbeats] },
       activities: createActivities({
         postgres: database.postgres,
         registerModel,

@@ -1,6 +1,7 @@
 import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
+import { createServer as createHttpServer } from 'node:http';
 import { createServer, type AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -48,6 +49,7 @@ function start(command: string, ...args: string[]): ChildProcess {
       DATABASE_URL: database.url,
       TEMPORAL_ADDRESS: config.TEMPORAL_ADDRESS,
       ANNEAL_JANITOR_SECONDS: '1',
+      ANNEAL_NOTIFY_HOSTS: '127.0.0.1',
     },
   });
   children.add(child);
@@ -116,6 +118,36 @@ describe('the control worker as a process', () => {
     expect(await ended((await runOf('three')).id)).toBe('succeeded');
 
     expect(await kill(late, 'SIGTERM')).toBe(0);
+  });
+
+  it('is missed within seconds by the built-in step that it was killed in', async () => {
+    let asked: () => void = () => undefined;
+    const firstAsked = new Promise<void>((resolve) => (asked = resolve));
+    let requests = 0;
+    const receiver = createHttpServer((_, response) => {
+      requests += 1;
+      if (requests === 1)
+        asked(); // and never an answer
+      else response.end();
+    }).listen(0, '127.0.0.1');
+    await once(receiver, 'listening');
+    const url = `http://127.0.0.1:${(receiver.address() as AddressInfo).port}`;
+    const control = startControl();
+    await ready(control);
+    const tell = step('tell', { uses: 'builtin/notify', with: { url, message: 'hello' } });
+    const deps = { postgres: database.postgres, starter };
+    const start = { plan: plan([tell]), params: {} };
+    const { id } = await startPipelineRun(deps, { projectId, start });
+    await firstAsked;
+    await kill(control, 'SIGKILL');
+    const next = startControl();
+    await ready(next);
+    // without a heartbeat the server would wait for the 90 s that the step may take: too long for a test
+    expect(await ended(id)).toBe('succeeded');
+    expect(requests).toBe(2);
+    expect(await kill(next, 'SIGTERM')).toBe(0);
+    receiver.closeAllConnections();
+    receiver.close();
   });
 
   it('ends runs whose workflow Temporal does not know', async () => {
