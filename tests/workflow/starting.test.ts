@@ -102,7 +102,7 @@ describe('starting over the api', () => {
     const wrong = plan([step('a', { after: ['nowhere'], if: '1 +' })]);
     await expect(startAs({ plan: wrong, runKey: 'wrong' })).rejects.toMatchObject({
       code: 'INVALID_PLAN',
-      problems: [{ path: 'steps.a.after' }, { path: 'steps.a.if' }],
+      problems: [{ path: 'steps.a.after[0]' }, { path: 'steps.a.if' }],
     });
     const needy = plan([step('a')], { lr: { type: 'number' } });
     await expect(startAs({ plan: needy, params: { rate: 1 } })).rejects.toMatchObject({
