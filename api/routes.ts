@@ -3,7 +3,6 @@ import type { SubmitAliasChange } from '../registry/model-aliases';
 import { findEngineVersion } from '../storage/clickhouse/status';
 import { objectKey } from '../storage/objects/keys';
 import { findServerVersion } from '../storage/postgres/status';
-import { getRun } from '../tracker/runs';
 import { createToken } from './auth/tokens';
 import type { Parts } from './parts';
 import { registerMlflowArtifacts } from './routes/mlflow/artifacts';
@@ -34,7 +33,7 @@ export function registerRoutes(app: FastifyInstance, parts: Parts): void {
   const { starter } = parts;
   const changeAlias: SubmitAliasChange = (projectId, model, change) =>
     starter.changeAlias(projectId, model, change);
-  const registry = { ...parts, changeAlias, runArtifactUri };
+  const registry = { ...parts, changeAlias };
   registerMlflowServer(app);
   registerMlflowExperiments(app, parts);
   registerMlflowRuns(app, parts);
@@ -53,14 +52,6 @@ export function registerRoutes(app: FastifyInstance, parts: Parts): void {
   registerSchedules(app, parts);
   registerAttempts(app, { ...parts, createToken });
   registerStatus(app, { version: VERSION, parts: checksOf(parts) });
-
-  async function runArtifactUri(key: {
-    readonly projectId: string;
-    readonly runId: string;
-  }): Promise<string> {
-    const { run } = await getRun(parts, key);
-    return run.artifactUri;
-  }
 }
 
 function checksOf(parts: Parts): Readonly<Record<string, PartCheck>> {

@@ -50,7 +50,7 @@ async function measure(server: Server): Promise<Readonly<Record<string, Measured
   for (const name of names) await call(server, 'registered-models/create', { name });
   const count = Number(values.versions);
   const created = await repeat({ clients: CLIENTS, count }, (n) => {
-    const body = { name: names[n % MODELS], source: `${server.source}/${n}` };
+    const body = { name: names[n % MODELS], source: server.source };
     return call(server, 'model-versions/create', body);
   });
   const [name = ''] = names;

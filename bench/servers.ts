@@ -48,15 +48,27 @@ const PEER_TIMEOUT_MS = 180_000;
 async function startOurs(): Promise<Server> {
   const dev = startDev(['--ephemeral', '--port', '0']);
   const { api } = await dev.ready;
-  return {
+  const server = {
     name: 'ours',
     url: api,
-    source: 'mlflow-artifacts:/bench',
+    source: '',
     stop: async () => {
       dev.child.kill('SIGINT');
       await dev.ended;
     },
   };
+  return { ...server, source: await logModel(server) };
+}
+
+/** A run with one model file; only what has files can be registered with us. */
+async function logModel(server: Server): Promise<string> {
+  const { run } = await call(server, 'runs/create', { experiment_id: '0' });
+  const { artifact_uri: root } = (run as { info: { artifact_uri: string } }).info;
+  const path = `${root.replace('mlflow-artifacts:/', '')}/model/MLmodel`;
+  const url = `${server.url}/api/2.0/mlflow-artifacts/artifacts/${path}`;
+  const put = await fetch(url, { method: 'PUT', body: 'flavors: {}' });
+  if (!put.ok) throw new Error(`${server.name} ${path}: ${put.status} ${await put.text()}`);
+  return `${root}/model`;
 }
 
 /** Stock `mlflow server`, its defaults, on a Postgres with the settings of ours. */

@@ -1,8 +1,6 @@
 import { AppError, found } from '../errors/app-error';
 import type { ModelVersion } from '../schemas/model-versions';
 import type { ModelTag } from '../schemas/registered-models';
-import { upsertArtifactFiles } from '../storage/postgres/artifact-files';
-import { selectArtifact } from '../storage/postgres/artifacts';
 import { errorCode } from '../storage/postgres/client';
 import {
   deleteModelVersionTag,
@@ -23,7 +21,8 @@ import {
   uniqueTags,
 } from './names';
 import type { RegistryDeps } from './registered-models';
-import { artifactFolder, artifactIdOf, assertSource } from './sources';
+import { artifactFolder, assertSource } from './sources';
+import { freezeSource, notFrozen } from './version-files';
 
 export interface CreateModelVersion {
   readonly projectId: string;
@@ -40,7 +39,10 @@ const UNIQUE_VIOLATION = '23505';
 /** The largest number that the column holds. */
 const VERSION_MAX = 2 ** 31 - 1;
 
-/** Registers the next version of a model; NOT_FOUND if there is no such model. */
+/**
+ * Registers the next version of a model, whose files are those that its source has now: a later
+ * write to a run changes none of them. NOT_FOUND if there is no such model or source, or no file in it.
+ */
 export async function createModelVersion(
   deps: RegistryDeps,
   input: CreateModelVersion,
@@ -49,19 +51,19 @@ export async function createModelVersion(
   assertModelName(model);
   assertSource(source);
   assertDescription(description);
-  const artifactId = artifactIdOf(source);
-  if (artifactId !== undefined) await showArtifact(deps, projectId, artifactId);
-  const insert = insertModelVersion(deps.postgres, {
-    projectId,
-    model,
-    source,
-    runId: input.runId,
-    artifactId,
-    description,
-    tags: uniqueTags(input.tags ?? []),
-    actor: input.actor,
-    idempotencyKey,
-  });
+  const insert = deps.postgres.transaction(async (sql) =>
+    insertModelVersion(sql, {
+      projectId,
+      model,
+      source,
+      runId: input.runId,
+      artifactId: await freezeSource(sql, { projectId, source }),
+      description,
+      tags: uniqueTags(input.tags ?? []),
+      actor: input.actor,
+      idempotencyKey,
+    }),
+  );
   const version = await insert.catch((error: unknown) => {
     if (errorCode(error) === UNIQUE_VIOLATION) return null;
     throw error;
@@ -70,19 +72,6 @@ export async function createModelVersion(
   if (version === undefined)
     throw new AppError('NOT_FOUND', `No registered model '${model}' was found.`);
   return getModelVersion(deps, { projectId, model, version });
-}
-
-/** Names the artifact's files in its read-only folder, from which MLflow's clients download. */
-async function showArtifact(
-  deps: RegistryDeps,
-  projectId: string,
-  artifactId: string,
-): Promise<void> {
-  const row = await selectArtifact(deps.postgres, { projectId, id: artifactId });
-  const { manifest } = found(row, 'artifact', artifactId);
-  const folder = artifactFolder(artifactId);
-  const files = manifest.map((entry) => ({ ...entry, path: `${folder}/${entry.path}` }));
-  await upsertArtifactFiles(deps.postgres, { projectId, files });
 }
 
 /** What the first call with this key made; CONFLICT if that call was another one. */
@@ -102,6 +91,13 @@ export async function getModelVersion(deps: RegistryDeps, key: VersionKey): Prom
   const known = key.version <= VERSION_MAX;
   const version = known ? await findModelVersion(deps.postgres, key) : undefined;
   return found(version, 'model version', `${key.model}/${key.version}`);
+}
+
+/** The folder from which MLflow's clients download a version, as an `mlflow-artifacts:/…` URI. */
+export async function findDownloadUri(deps: RegistryDeps, key: VersionKey): Promise<string> {
+  const { artifactId } = await getModelVersion(deps, key);
+  if (artifactId === null) throw notFrozen(`models:/${key.model}/${key.version}`);
+  return `mlflow-artifacts:/${artifactFolder(artifactId)}`;
 }
 
 export interface SearchModelVersions {

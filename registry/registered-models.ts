@@ -1,6 +1,6 @@
 import { AppError, found } from '../errors/app-error';
 import type { ModelTag, RegisteredModel } from '../schemas/registered-models';
-import type { Sql } from '../storage/postgres/client';
+import type { Postgres } from '../storage/postgres/client';
 import {
   deleteRegisteredModelTag,
   findRegisteredModel,
@@ -19,7 +19,7 @@ import {
 } from './names';
 
 export interface RegistryDeps {
-  readonly postgres: Sql;
+  readonly postgres: Postgres;
 }
 const NOUN = 'registered model';
 

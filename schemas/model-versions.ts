@@ -3,7 +3,8 @@ import { ModelTag } from './registered-models';
 
 /**
  * One numbered version of a registered model; numbers start at 1 and have no gaps. `source` is a
- * reference (`anneal:/artifacts/<id>`, `mlflow-artifacts:/…`, `runs:/…`, `models:/…`).
+ * reference (`anneal:/artifacts/<id>`, `mlflow-artifacts:/…`, `runs:/…`, `models:/…`), `artifactId`
+ * what it named when the version was registered: its files, which never change.
  */
 export const ModelVersion = z.object({
   model: z.string(),

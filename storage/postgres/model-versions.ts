@@ -14,7 +14,7 @@ export interface InsertModelVersion {
   readonly model: string;
   readonly source: string;
   readonly runId: string | undefined;
-  readonly artifactId: string | undefined;
+  readonly artifactId: string;
   readonly description: string;
   readonly tags: readonly ModelTag[]; // unique keys
   readonly actor: string;
@@ -97,7 +97,7 @@ export async function insertModelVersion(
     version.model,
     version.source,
     version.runId ?? null,
-    version.artifactId ?? null,
+    version.artifactId,
     version.description,
     version.idempotencyKey ?? null,
     version.tags.map((tag) => tag.key),

@@ -1,6 +1,7 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { changeAlias } from '../../registry/model-aliases';
 import { startTestApi } from '../support/api';
 import type { TestApi } from '../support/api';
 
@@ -12,8 +13,8 @@ beforeAll(async () => {
 });
 afterAll(() => api.stop());
 
-function run(script: string): Promise<{ stdout: string }> {
-  return promisify(execFile)(PYTHON, [join(ROOT, script)], {
+function run(script: string, ...args: string[]): Promise<{ stdout: string }> {
+  return promisify(execFile)(PYTHON, [join(ROOT, script), ...args], {
     env: {
       PATH: process.env['PATH'],
       HOME: process.env['HOME'],
@@ -27,6 +28,14 @@ describe('the unmodified MLflow client', () => {
   it('logs and reads back everything as it was logged', async () => {
     const { stdout } = await run('tests/support/mlflow_client.py');
     expect(stdout).toContain('every expectation holds');
+  });
+
+  it('downloads a version as it was registered, by number and alias, whatever its run has now', async () => {
+    const script = 'tests/support/mlflow_models.py';
+    expect((await run(script, 'register')).stdout).toContain('every expectation holds');
+    const change = { alias: 'champion', version: 2, actor: 'ada', reason: '', idempotencyKey: 'k' };
+    await changeAlias(api.database, { projectId: 'default', model: 'digits', change });
+    expect((await run(script, 'read')).stdout).toContain('every expectation holds');
   });
 
   it('runs the ten lines of the example', async () => {

@@ -27,7 +27,6 @@ beforeAll(async () => {
   const deps = {
     postgres,
     changeAlias: () => Promise.reject(new Error('not called')),
-    runArtifactUri: () => Promise.reject(new Error('not called')),
   };
   const app = await createApp({
     authenticate: () => Promise.resolve({ ...caller, permissions: USER_PERMISSIONS }),

@@ -1,6 +1,5 @@
 import { selectArtifactFiles } from '../../storage/postgres/artifact-files';
-import { insertArtifact } from '../../storage/postgres/artifacts';
-import { insertObjects } from '../../storage/postgres/objects';
+import { idOf, putArtifact, putFiles } from '../support/registry';
 import { createRegistryApi, query, type RegistryApi } from '../support/registry-api';
 
 const projectId = 'default';
@@ -17,6 +16,7 @@ describe('MLflow model-versions', () => {
   it('numbers versions as text, and keeps source, run, tags and description', async () => {
     const name = await api.modelWith(1);
     const source = 'mlflow-artifacts:/0/run1/artifacts/model';
+    await putFiles(api.postgres, '0/run1/artifacts/model', { MLmodel: 'ab' });
     const tags = [{ key: 'k', value: 'v' }];
     const body = { name, source, run_id: 'run1', tags, description: 'd', run_link: 'ignored' };
     const made = await api.mlflow('POST', 'model-versions/create', body);
@@ -52,33 +52,45 @@ describe('MLflow model-versions', () => {
     expect((await api.mlflow('GET', `model-versions/search?${other}`)).json()).toEqual({});
   });
 
-  it('names a folder from which clients can download, whatever the source', async () => {
-    const digest = 'ef'.repeat(32);
-    const id = 'ab'.repeat(32);
-    const manifest = [{ path: 'data/model.bin', digest, sizeBytes: 3 }];
-    await insertObjects(api.postgres, { projectId, objects: [{ digest, sizeBytes: 3 }] });
-    await insertArtifact(api.postgres, { projectId, id, kind: 'model', manifest, sizeBytes: 3 });
+  it('names the folder of its own files, whatever the source', async () => {
+    await putFiles(api.postgres, '0/run1/artifacts/sub/model', { 'data/model.bin': 'ef' });
+    const id = await putArtifact(api.postgres, 'ab');
+    const frozen = idOf([{ path: 'data/model.bin', digest: 'ef'.repeat(32), sizeBytes: 1 }]);
     const name = await api.modelWith(0);
     const cases = [
-      ['mlflow-artifacts:/0/run1/artifacts/m', 'mlflow-artifacts:/0/run1/artifacts/m'],
-      ['runs:/run1/sub/model', 'mlflow-artifacts:/0/run1/artifacts/sub/model'],
-      [`anneal:/artifacts/${id}`, `mlflow-artifacts:/artifacts/${id}`],
-      [`models:/${name}/3`, `mlflow-artifacts:/artifacts/${id}`],
+      ['mlflow-artifacts:/0/run1/artifacts/sub/model', frozen],
+      ['runs:/run1/sub/model', frozen],
+      [`anneal:/artifacts/${id}`, id],
+      [`models:/${name}/3`, id],
     ] as const;
-    for (const [i, [source, uri]] of cases.entries()) {
+    for (const [i, [source, artifact]] of cases.entries()) {
       await api.mlflow('POST', 'model-versions/create', { name, source });
       const key = query({ name, version: String(i + 1) });
       const reply = await api.mlflow('GET', `model-versions/get-download-uri?${key}`);
-      expect(reply.json()).toEqual({ artifact_uri: uri });
+      expect(reply.json()).toEqual({ artifact_uri: `mlflow-artifacts:/artifacts/${artifact}` });
+      const listed = await api.mlflow('GET', `model-versions/get?${key}`);
+      expect(listed.json()).toMatchObject({ model_version: { source, status: 'READY' } });
+      const folder = `artifacts/${artifact}`;
+      expect(
+        await selectArtifactFiles(api.postgres, { projectId, folder, limit: 10 }),
+      ).toHaveLength(1);
     }
-    const folder = `artifacts/${id}`;
-    const files = await selectArtifactFiles(api.postgres, { projectId, folder, limit: 10 });
-    expect(files).toEqual([{ path: `${folder}/data/model.bin`, digest, sizeBytes: 3 }]);
-    await api.mlflow('POST', 'model-versions/create', { name, source: `models:/${name}/5` });
-    const loop = await api.mlflow(
-      'GET',
-      `model-versions/get-download-uri?${query({ name, version: '5' })}`,
-    );
-    expect(loop.status).toBe(400);
+  });
+
+  it.each([
+    ['runs:/run1/empty', "There are no files in 'runs:/run1/empty' to register. Log its files"],
+    ['mlflow-artifacts:/0/run1/artifacts/empty', 'There are no files in'],
+    ['runs:/none/model', "No run 'none' was found."],
+    ['models:/none/1', "No model version 'none/1' was found."],
+  ])('refuses a version of %s: there is nothing to download', async (source, message) => {
+    const name = await api.modelWith(0);
+    const reply = await api.mlflow('POST', 'model-versions/create', { name, source });
+    expect(reply.status).toBe(404);
+    expect(reply.json()).toEqual({
+      error_code: 'RESOURCE_DOES_NOT_EXIST',
+      message: expect.stringContaining(message) as string,
+    });
+    const filter = query({ filter: `name='${name}'` });
+    expect((await api.mlflow('GET', `model-versions/search?${filter}`)).json()).toEqual({});
   });
 });

@@ -21,11 +21,14 @@ import {
   codeOf,
   createRegistryLab,
   projectId,
+  putFiles,
+  putRun,
   times,
   type RegistryLab,
 } from '../support/registry';
 
 let db: RegistryLab;
+let hasRun = false;
 
 beforeAll(async () => {
   db = await createRegistryLab();
@@ -114,9 +117,11 @@ describe('registered models', () => {
 describe('model versions', () => {
   it('are numbered from 1 without gaps, whoever comes at once and whatever fails between', async () => {
     const model = await db.modelWith(0);
+    const source = `anneal:/artifacts/${await db.artifact('ab')}`;
     const [made] = await Promise.all([
-      times(CALLERS * 4, (i) => db.addVersion(model, `runs:/r${i}/model`)),
+      times(CALLERS * 4, () => db.addVersion(model, source)),
       times(CALLERS, () => codeOf(db.addVersion(model, 'file:///etc/passwd'))),
+      times(CALLERS, () => codeOf(db.addVersion(model, 'mlflow-artifacts:/0/none'))),
     ]);
     const numbers = made.map((version) => version.version).sort((a, b) => a - b);
     expect(numbers).toEqual(Array.from({ length: CALLERS * 4 }, (_, i) => i + 1));
@@ -125,11 +130,15 @@ describe('model versions', () => {
 
   it('takes no number for a repeated idempotency key', async () => {
     const model = await db.modelWith(0);
-    const input = { projectId, model, source: 'runs:/r/m', actor, idempotencyKey: 'once' };
+    const [source, another] = await Promise.all(
+      ['ab', 'cd'].map(async (digits) => `anneal:/artifacts/${await db.artifact(digits)}`),
+    );
+    if (source === undefined || another === undefined) throw new Error('no artifacts');
+    const input = { projectId, model, source, actor, idempotencyKey: 'once' };
     const made = await times(CALLERS, () => createModelVersion(db, input));
     expect(new Set(made.map((version) => version.version))).toEqual(new Set([1]));
-    expect((await db.addVersion(model, 'runs:/r/m')).version).toBe(2);
-    const other = createModelVersion(db, { ...input, source: 'runs:/other/m' });
+    expect((await db.addVersion(model, source)).version).toBe(2);
+    const other = createModelVersion(db, { ...input, source: another });
     expect(await codeOf(other)).toBe('CONFLICT');
   });
 
@@ -160,15 +169,21 @@ describe('model versions', () => {
     expect(await codeOf(describeModelVersion(db, { ...missing, description: '' }))).toBe(
       'NOT_FOUND',
     );
-    expect(await codeOf(db.addVersion('no such model', 'runs:/r/m'))).toBe('NOT_FOUND');
+    expect(await codeOf(db.addVersion('no such model', `anneal:/artifacts/${id}`))).toBe(
+      'NOT_FOUND',
+    );
     const unknown = `anneal:/artifacts/${'0'.repeat(64)}`;
     expect(await codeOf(db.addVersion(model, unknown))).toBe('NOT_FOUND');
   });
 
   it.each([
-    'mlflow-artifacts:/0/r/artifacts/model', 'runs:/r/a..b/c', 'models:/m-1',
+    'mlflow-artifacts:/0/r/artifacts/model', 'runs:/r/a..b/c', 'runs:/r/model/', 'runs:/r',
     'runs:/r/100%25', 'mlflow-artifacts://host:80/0/r',
   ])('takes the source %s', async (source) => {
+    if (!hasRun) await putRun(db.postgres, 'r');
+    hasRun = true;
+    const files = { 'model/MLmodel': 'ab', 'a..b/c/MLmodel': 'ab', '100%25': 'ab' };
+    await putFiles(db.postgres, '0/r/artifacts', files);
     expect((await db.addVersion(await db.modelWith(0), source)).source).toBe(source);
   }); // prettier-ignore
 
@@ -176,6 +191,7 @@ describe('model versions', () => {
     '', 'anneal:/artifacts/x', 'runs:/', '/etc/passwd', 'file:///etc/passwd', 's3://bucket/x', 'http://169.254.169.254/',
     'runs:/../x', 'runs:/r/..', 'mlflow-artifacts:/a/%2e%2e/b', 'mlflow-artifacts:/a/%252e%252e/b',
     'runs:/r/..;x', 'runs:/r\\..\\x', 'runs:/r/a\0b', 'runs:/r/%00', 'runs:/r/100%/%2e%2e', 'RUNS:/r/x',
+    'models:/m-1', 'models:/m@champion', 'models:/m/latest', 'models:/m/1/x', 'runs:/r//a', 'runs:/r/a#b',
     `runs:/${'x'.repeat(500)}`, `runs:/r/%${'25'.repeat(20)}2e`,
   ])('refuses the source %j', async (source) => {
     expect(await codeOf(db.addVersion('any', source))).toBe('INVALID_ARGUMENT');

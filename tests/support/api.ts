@@ -5,7 +5,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { createTestDatabase } from './postgres';
+import { createTestDatabase, type TestDatabase } from './postgres';
 
 const MAIN = join(__dirname, '../../api/main.ts');
 const ESBUILD = require.resolve('esbuild-register');
@@ -57,6 +57,7 @@ export function spawnApi(
 /** The real api as its own process, on a database and a data folder of its own. */
 export interface TestApi {
   readonly url: string;
+  readonly database: TestDatabase;
   stop(): Promise<void>;
 }
 
@@ -75,6 +76,7 @@ export async function startTestApi(
   early.catch(() => undefined); // from here on its end is what `stop` asks for
   return {
     url,
+    database,
     async stop() {
       api.child.kill('SIGTERM');
       await api.ended;

@@ -3,10 +3,10 @@ import { USER_PERMISSIONS } from '../../api/auth/permissions';
 import { registerMlflowModelVersions } from '../../api/routes/mlflow/model-versions';
 import { registerMlflowRegisteredModels } from '../../api/routes/mlflow/registered-models';
 import { registerModels } from '../../api/routes/v1/models';
-import { AppError } from '../../errors/app-error';
 import { changeAlias } from '../../registry/model-aliases';
 import type { ChangeAlias } from '../../workflows/contract';
 import { callHttp, type HttpReply } from './http';
+import { putFiles, putRun } from './registry';
 import { createTestDatabase, type TestDatabase } from './postgres';
 
 const projectId = 'default';
@@ -25,16 +25,13 @@ export interface RegistryApi extends TestDatabase {
 /** Serves the registry to the local user 'ada'; `drop` it at the end. */
 export async function createRegistryApi(): Promise<RegistryApi> {
   const db = await createTestDatabase();
+  await putRun(db.postgres, 'run1');
   const submitted: string[] = [];
   const deps = {
     postgres: db.postgres,
     changeAlias: (project: string, model: string, change: ChangeAlias) => {
       submitted.push(model);
       return changeAlias(db, { projectId: project, model, change });
-    },
-    runArtifactUri: ({ runId }: { readonly runId: string }) => {
-      if (runId !== 'run1') throw new AppError('NOT_FOUND', `No run '${runId}' was found.`);
-      return Promise.resolve('mlflow-artifacts:/0/run1/artifacts');
     },
   };
   const app = await createApp({
@@ -63,6 +60,7 @@ export async function createRegistryApi(): Promise<RegistryApi> {
       await api.mlflow('POST', 'registered-models/create', { name });
       for (let i = 1; i <= versions; i += 1) {
         const source = `mlflow-artifacts:/0/run1/artifacts/m${i}`;
+        await putFiles(db.postgres, `0/run1/artifacts/m${i}`, { MLmodel: 'aa' });
         await api.mlflow('POST', 'model-versions/create', { name, source, run_id: 'run1' });
       }
       return name;

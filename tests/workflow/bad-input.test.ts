@@ -58,7 +58,6 @@ beforeAll(async () => {
     postgres: db.postgres,
     starter,
     changeAlias: starter.changeAlias,
-    runArtifactUri: () => Promise.reject(new Error('not called')),
   };
   app = await createApp({
     authenticate: () => Promise.resolve({ ...caller, permissions: USER_PERMISSIONS }),

@@ -16,6 +16,7 @@ import {
   type ModelAliasesInput,
 } from '../../workflows/contract';
 import { createTestDatabase, type TestDatabase } from '../support/postgres';
+import { putArtifact } from '../support/registry';
 
 const projectId = 'default';
 const taskQueue = 'model-aliases-test';
@@ -99,8 +100,9 @@ async function sendUntilTaken(model: string, change: ChangeAlias): Promise<Chang
 
 async function modelWith(name: string, versions: number): Promise<string> {
   await createRegisteredModel(db, { projectId, name, actor: 'ada' });
+  const source = `anneal:/artifacts/${await putArtifact(db.postgres, 'aa')}`;
   for (let i = 1; i <= versions; i += 1) {
-    await createModelVersion(db, { projectId, model: name, source: `runs:/r/${i}`, actor: 'ada' });
+    await createModelVersion(db, { projectId, model: name, source, actor: 'ada' });
   }
   return name;
 }

@@ -1,14 +1,15 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
-import { findDownloadUri, type DownloadDeps } from '../../../registry/downloads';
 import {
   createModelVersion,
   describeModelVersion,
+  findDownloadUri,
   getModelVersion,
   searchModelVersions,
   tagModelVersion,
   untagModelVersion,
 } from '../../../registry/model-versions';
+import type { RegistryDeps } from '../../../registry/registered-models';
 import { readPageToken, writePageToken } from '../../../tracker/page-token';
 import { principalOf } from '../../app';
 import { assertOrder, pageLimit, readRegistryFilter } from './registry-search';
@@ -22,13 +23,13 @@ const PAGE = { fallback: 1_000, max: 200_000 };
 const Place = z.object({ model: z.string(), version: z.number().int() });
 
 /** Mounts `model-versions/…` of MLflow's registry. */
-export function registerMlflowModelVersions(app: FastifyInstance, deps: DownloadDeps): void {
+export function registerMlflowModelVersions(app: FastifyInstance, deps: RegistryDeps): void {
   mountVersions(app, deps);
   mountReads(app, deps);
   mountTags(app, deps);
 }
 
-function mountVersions(app: FastifyInstance, deps: DownloadDeps): void {
+function mountVersions(app: FastifyInstance, deps: RegistryDeps): void {
   mountMlflow(app, {
     method: 'POST',
     path: 'model-versions/create',
@@ -67,7 +68,7 @@ function mountVersions(app: FastifyInstance, deps: DownloadDeps): void {
   });
 }
 
-function mountReads(app: FastifyInstance, deps: DownloadDeps): void {
+function mountReads(app: FastifyInstance, deps: RegistryDeps): void {
   mountMlflow(app, {
     method: 'GET',
     path: 'model-versions/get',
@@ -113,7 +114,7 @@ function mountReads(app: FastifyInstance, deps: DownloadDeps): void {
   });
 }
 
-function mountTags(app: FastifyInstance, deps: DownloadDeps): void {
+function mountTags(app: FastifyInstance, deps: RegistryDeps): void {
   mountMlflow(app, {
     method: 'POST',
     path: 'model-versions/set-tag',
