@@ -62,7 +62,9 @@ export function whyWaiting(listed: ListedStep, facts: WaitFacts): string | null 
   if (facts.run.endedAt !== null) return reason;
   if (step.status === 'running') return join(reason, silence(listed, facts));
   if (step.status === 'retrying') return retrying(listed, facts);
-  if (reason?.startsWith(SAME_WORK) === true) return reason;
+  if (reason?.startsWith(SAME_WORK) === true) {
+    return facts.run.isPaused ? join(reason, describePause(facts.paused)) : reason;
+  }
   if (step.status === 'waiting') return join(reason, waiting(step.key, facts));
   return reason;
 }

@@ -53,7 +53,6 @@ export class Interpreter {
   private readonly skips = new Map<string, string>(); // steps that somebody skips, and why
   private readonly waits = new Waits(() => (this.isPoked = true));
   private isCancelled = false;
-  private isPaused = false;
   private isReopening = false;
   private isPoked = false; // somebody has changed something
   private priority: number;
@@ -71,7 +70,7 @@ export class Interpreter {
       for (const { key: told } of this.queue.settle(key, end, reason)) this.tell(told);
     }
     this.tells.forget(); // told before
-    this.isPaused = carried?.isPaused ?? false;
+    this.waits.isPaused = carried?.isPaused ?? false;
     for (const [key, attempt] of carried?.attempts ?? []) this.attempts.set(key, attempt);
     setHandler(defineSignal<[EndedNode[]]>(NODES_ENDED_SIGNAL), (nodes) => {
       this.heard.push(...nodes);
@@ -90,7 +89,7 @@ export class Interpreter {
     switch (control.action) {
       case 'pause':
       case 'continue':
-        this.isPaused = control.action === 'pause';
+        this.waits.isPaused = control.action === 'pause';
         return undefined;
       case 'priority':
         this.priority = control.priority; // of attempts that are not in a queue yet
@@ -143,7 +142,7 @@ export class Interpreter {
       const isFull = workflowInfo().historyLength > HISTORY_EVENTS_MAX;
       // a row that shows an end takes no news of attempts before it is open again
       this.isReopening &&= !log.isEmpty;
-      if (!this.isPaused && !isFull && !this.isReopening) this.startReady();
+      if (!this.waits.isPaused && !isFull && !this.isReopening) this.startReady();
       log.flush();
       this.tells.flush();
       this.showProgress('running');
@@ -252,7 +251,8 @@ export class Interpreter {
     await Promise.all([this.context.log.drain(), this.tells.drain()]);
     this.takeNews(); // signals that came meanwhile
     const ended = this.queue.ended;
-    const { expanded, isPaused, priority } = this;
+    const { expanded, priority } = this;
+    const { isPaused } = this.waits;
     const attempts = [...this.attempts];
     return { isDone: false, carried: { ended, expanded, attempts, isPaused, priority } };
   }

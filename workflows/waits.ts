@@ -5,6 +5,8 @@ import { condition, sleep } from '@temporalio/workflow';
  * workflow goes on in a new history they are held here and ask anew there.
  */
 export class Waits {
+  /** The run is paused: no wait ends. */
+  isPaused = false;
   private readonly keys = new Set<string>();
   private readonly onWait: () => void;
   private isHeld = false;
@@ -19,7 +21,7 @@ export class Waits {
     this.onWait();
     try {
       await sleep(delayMs);
-      await condition(() => !this.isHeld);
+      await condition(() => !this.isHeld && !this.isPaused);
     } finally {
       this.keys.delete(key);
     }

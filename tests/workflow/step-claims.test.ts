@@ -149,6 +149,43 @@ describe('runs that want the same at once', () => {
     expect(ran).toEqual([waits.runId]);
   });
 
+  it('go on waiting while their run is paused', async () => {
+    const { body, begun, open } = gate();
+    lab.bodies = { prepare: body };
+    const pipeline = cachedPlan();
+    const one = await start(pipeline);
+    await begun;
+    const other = await start(pipeline);
+    await untilWaiting(other);
+    const deps = { postgres: lab.database.postgres, starter: lab.starter };
+    const steer = (action: 'pause' | 'continue'): Promise<unknown> =>
+      controlPipelineRun(
+        deps,
+        { projectId, id: other.runId },
+        { action, actor: 'ada', reason: '' },
+      );
+    await steer('pause');
+    open();
+    await one.result();
+    // a timer that fires later would have it look again
+    const handle = lab.env.client.workflow.getHandle(pipelineRunWorkflowId(other.runId));
+    const fired = async (): Promise<number> => {
+      const { events } = await handle.fetchHistory();
+      return (events ?? []).filter(({ timerFiredEventAttributes: timer }) => timer != null).length;
+    };
+    const before = await fired();
+    const untilMs = Date.now() + 20_000;
+    while ((await fired()) === before && Date.now() < untilMs) {
+      await new Promise((resolve) => setTimeout(resolve, 50));
+    }
+    const { status, reason } = await prepareOf(other.runId);
+    expect(status).toBe('waiting');
+    expect(reason).toMatch(/^the same work .*; the run is paused by ada/);
+    await steer('continue');
+    expect((await other.result()).status).toBe('succeeded');
+    expect((await prepareOf(other.runId)).cache?.hit).toBe(true);
+  });
+
   it('lets one that waits be skipped', async () => {
     const { body, begun, open } = gate();
     lab.bodies = { prepare: body };
