@@ -15,6 +15,7 @@ import { registerMlflowRuns } from './routes/mlflow/runs';
 import { registerMlflowServer } from './routes/mlflow/server';
 import { registerArtifacts } from './routes/v1/artifacts';
 import { registerAttempts } from './routes/v1/attempts';
+import { registerCards } from './routes/v1/cards';
 import { registerCodeFiles } from './routes/v1/code-files';
 import { registerModels } from './routes/v1/models';
 import { registerObjects } from './routes/v1/objects';
@@ -51,6 +52,7 @@ export function registerRoutes(app: FastifyInstance, parts: Parts): void {
   registerSteps(app, parts);
   registerSchedules(app, parts);
   registerAttempts(app, { ...parts, createToken });
+  registerCards(app, parts);
   registerStatus(app, { version: VERSION, parts: checksOf(parts) });
 }
 

@@ -5,6 +5,7 @@ import { PipelineRunStatus, type PipelineRun } from '../schemas/pipeline-runs';
 import { contextOf, pathOfRun, wholeNumber, type CliContext } from './context';
 import { followRun, printLogs } from './follow';
 import { printResult, say } from './output';
+import { registerCard } from './run-card';
 import { registerControls } from './run-controls';
 import { registerGraph } from './run-graph';
 import { readSteps, registerShow, registerWhy } from './run-show';
@@ -23,6 +24,7 @@ export function registerRun(program: Command): void {
   registerWhy(run);
   registerGraph(run);
   registerLogs(run);
+  registerCard(run);
   registerControls(run);
   registerResume(run);
   run

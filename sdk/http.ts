@@ -6,6 +6,8 @@ import { ERRORS, type ErrorCode } from '../errors/codes';
 export interface Http {
   readonly baseUrl: string;
   get<T>(path: string): Promise<T>;
+  /** The body as it is, whatever its type. */
+  getText(path: string): Promise<string>;
   post<T>(path: string, body: unknown): Promise<T>;
   put<T>(path: string, body: unknown): Promise<T>;
   delete(path: string): Promise<void>;
@@ -30,12 +32,15 @@ const RETRIES = 4;
 /** Opens nothing: each call is a request. Errors of the api come back as AppError. */
 export function createHttp(options: HttpOptions): Http {
   const baseUrl = options.baseUrl.replace(/\/+$/, '');
+  const { token } = options;
   const repeat = createRepeat(options);
   const call = <T>(method: string, path: string, body?: unknown): Promise<T> =>
-    repeat(() => send({ method, url: `${baseUrl}${path}`, body, token: options.token }) as never);
+    repeat(() => send({ method, url: `${baseUrl}${path}`, body, token }) as never);
   return {
     baseUrl,
     get: (path) => call('GET', path),
+    getText: (path) =>
+      repeat(() => send({ method: 'GET', url: `${baseUrl}${path}`, token, isText: true }) as never),
     post: (path, body) => call('POST', path, body),
     put: (path, body) => call('PUT', path, body),
     delete: (path) => call('DELETE', path),
@@ -75,12 +80,13 @@ function mayHelpToRepeat(error: unknown): boolean {
 interface Request {
   readonly method: string;
   readonly url: string;
-  readonly body: unknown;
+  readonly body?: unknown;
   readonly token: string | undefined;
+  readonly isText?: boolean; // the answer is no JSON of ours
 }
 
-async function send({ method, url, body, token }: Request): Promise<unknown> {
-  const headers: Record<string, string> = { accept: 'application/json' };
+async function send({ method, url, body, token, isText = false }: Request): Promise<unknown> {
+  const headers: Record<string, string> = { accept: isText ? '*/*' : 'application/json' };
   if (token !== undefined) headers['authorization'] = `Bearer ${token}`;
   if (body !== undefined) headers['content-type'] = 'application/json';
   const { status, isOk, text } = await reach(url, {
@@ -89,6 +95,7 @@ async function send({ method, url, body, token }: Request): Promise<unknown> {
     signal: AbortSignal.timeout(TIMEOUT_MS),
     ...(body === undefined ? {} : { body: JSON.stringify(body) }),
   });
+  if (isOk && isText) return text;
   const answer = parse(text);
   if (isOk && (answer !== undefined || text === '')) return answer;
   throw errorOf({ status, url }, answer);

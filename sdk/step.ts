@@ -40,6 +40,8 @@ export interface StepContext {
   log(metrics: Readonly<Record<string, number>>, step?: number): Promise<void>;
   /** Tells how far the step is, from 0 to 1, for whoever watches. */
   progress(fraction: number, message?: string): void;
+  /** Shows a card under a name while the step runs and after: Markdown (a text) or JSON (an object). */
+  card(name: string, content: string | object): void;
   /** The path under which a declared artifact must be written; a file or a folder. */
   output(name: string): string;
   /** Write checkpoints here: complete when renamed into place. */

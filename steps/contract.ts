@@ -9,6 +9,7 @@ export interface Workplace {
   readonly cwd: string;
   readonly outputDir: string;
   readonly checkpointDir: string;
+  readonly cardDir: string;
   readonly paramsFile: string;
   readonly statusFile: string;
   readonly resumeFrom: string | undefined;
@@ -40,10 +41,11 @@ const MLFLOW_RETRIES = 7;
 /** The folders of one attempt below `root`. */
 export function placesBelow(
   root: string,
-): Pick<Workplace, 'outputDir' | 'checkpointDir' | 'paramsFile' | 'statusFile'> {
+): Pick<Workplace, 'outputDir' | 'checkpointDir' | 'cardDir' | 'paramsFile' | 'statusFile'> {
   return {
     outputDir: join(root, 'outputs'),
     checkpointDir: join(root, 'checkpoints'),
+    cardDir: join(root, 'cards'),
     paramsFile: join(root, 'params.json'),
     statusFile: join(root, 'status.json'),
   };
@@ -88,6 +90,7 @@ export function stepEnvironment(
     ANNEAL_RESUME_FROM: place.resumeFrom ?? '',
     ANNEAL_GRACE_SECONDS: String(input.graceSeconds),
     ANNEAL_STATUS_FILE: place.statusFile,
+    ANNEAL_CARD_DIR: place.cardDir,
     ANNEAL_SEED: String(ticket.seed),
     PYTHONHASHSEED: String(ticket.seed),
     PYTHONUNBUFFERED: '1',

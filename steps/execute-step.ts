@@ -7,6 +7,7 @@ import { createHttp } from '../sdk/http';
 import type { Http } from '../sdk/http';
 import type { AttemptState, NodeContext, StepOutcome, StepSignals } from './attempt';
 import type { StepFailure, StopCause } from './failures';
+import { CardWatcher } from './cards';
 import { Liveness } from './liveness';
 import { LogShipper } from './logs';
 import { prepareWorkplace } from './prepare';
@@ -103,7 +104,7 @@ async function runAttempt(attempt: Attempt): Promise<StepOutcome> {
 /** Runs the process while somebody looks for its signs of life and for what it says of itself. */
 async function runWatched(
   attempt: Attempt,
-  process: Omit<Running, 'status' | 'liveness'>,
+  process: Omit<Running, 'status' | 'cards' | 'liveness'>,
   watch: Watch,
 ): Promise<StepOutcome> {
   const { heartbeat } = watch.ticket.spec;
@@ -121,11 +122,13 @@ async function runWatched(
     },
   });
   const status = watchStatus(attempt, { ...watch, http, liveness });
+  const cards = new CardWatcher(process);
+  cards.start();
   try {
-    return await runProcess({ ...process, status, liveness });
+    return await runProcess({ ...process, status, cards, liveness });
   } finally {
     liveness.stop();
-    await status.finish();
+    await Promise.all([status.finish(), cards.finish()]);
   }
 }
 

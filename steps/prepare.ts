@@ -22,7 +22,7 @@ export async function prepareWorkplace(preparation: Preparation): Promise<Workpl
   await rm(root, { recursive: true, force: true });
   const places = placesBelow(root);
   const cwd = join(root, 'code');
-  for (const folder of [places.outputDir, places.checkpointDir, cwd]) {
+  for (const folder of [places.outputDir, places.checkpointDir, places.cardDir, cwd]) {
     await mkdir(folder, { recursive: true });
   }
   if (ticket.code !== null) {

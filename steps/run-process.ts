@@ -5,6 +5,7 @@ import { isAppError } from '../errors/app-error';
 import type { AttemptTicket, ExecuteStepInput } from '../schemas/attempts';
 import type { Http } from '../sdk/http';
 import type { AttemptState, NodeContext, StepOutcome, StepSignals } from './attempt';
+import type { CardWatcher } from './cards';
 import { CheckpointWatcher } from './checkpoints';
 import { readContractFile } from './contract-file';
 import { fillInput, stepEnvironment } from './contract';
@@ -28,6 +29,7 @@ export interface Running {
   readonly http: Http;
   readonly logs: LogShipper;
   readonly status: StatusWatcher;
+  readonly cards: CardWatcher;
   readonly liveness: Liveness;
   readonly secrets: Readonly<Record<string, string>>;
   readonly place: Workplace;
@@ -72,8 +74,7 @@ export async function runProcess(running: Running): Promise<StepOutcome> {
   liveness.stop();
   stop.release();
   logs.endOutput();
-  await running.status.finish();
-  await described;
+  await Promise.all([running.status.finish(), running.cards.finish(), described]);
   const { cause } = state;
   if (cause === 'cancelled' || cause === 'superseded') await watcher.stop();
   else await watcher.finish(wasKilled(end));

@@ -85,6 +85,7 @@ function openTrackedRun(): TrackedRun {
 function createContext(run: TrackedRun, signal: AbortSignal): StepContext {
   const resumeFrom = required('ANNEAL_RESUME_FROM');
   const statusFile = required('ANNEAL_STATUS_FILE');
+  const cardDir = required('ANNEAL_CARD_DIR');
   return {
     // points go before the checkpoint that comes after them: a resumed curve has no gap
     log: async (metrics, step = 0) => {
@@ -93,8 +94,11 @@ function createContext(run: TrackedRun, signal: AbortSignal): StepContext {
     },
     progress: (fraction, message) => {
       const status = { progress: Math.min(1, Math.max(0, fraction)), message };
-      writeFileSync(`${statusFile}.tmp`, JSON.stringify(status));
-      renameSync(`${statusFile}.tmp`, statusFile);
+      replaceFile(statusFile, JSON.stringify(status));
+    },
+    card: (name, content) => {
+      if (typeof content === 'string') replaceFile(join(cardDir, `${name}.md`), content);
+      else replaceFile(join(cardDir, `${name}.json`), JSON.stringify(content));
     },
     output: (name) => join(required('ANNEAL_OUTPUT_DIR'), name),
     checkpointDir: required('ANNEAL_CHECKPOINT_DIR'),
@@ -105,8 +109,12 @@ function createContext(run: TrackedRun, signal: AbortSignal): StepContext {
 
 /** Plain values for the commit; artifacts are found by their place. */
 function writeOutputs(output: Readonly<Record<string, unknown>>): void {
-  const file = join(required('ANNEAL_OUTPUT_DIR'), 'outputs.json');
-  writeFileSync(`${file}.tmp`, JSON.stringify(output));
+  replaceFile(join(required('ANNEAL_OUTPUT_DIR'), 'outputs.json'), JSON.stringify(output));
+}
+
+/** By rename, so that nobody sees half of it. */
+function replaceFile(file: string, text: string): void {
+  writeFileSync(`${file}.tmp`, text);
   renameSync(`${file}.tmp`, file);
 }
 

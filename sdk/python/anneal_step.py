@@ -35,6 +35,15 @@ def progress(fraction=None, message=None, eta_seconds=None, metrics=None):
     _write(_path("ANNEAL_STATUS_FILE"), {k: v for k, v in said.items() if v is not None})
 
 
+def card(name, content):
+    """Shows a card under `name` while the step runs and after: Markdown (a text) or JSON (anything else)."""
+    folder = _path("ANNEAL_CARD_DIR")
+    if isinstance(content, str):
+        _replace(folder / (name + ".md"), content)
+    else:
+        _write(folder / (name + ".json"), content)
+
+
 def resume_from():
     """The newest checkpoint's path, or None on a fresh start."""
     path = os.environ.get("ANNEAL_RESUME_FROM", "")
@@ -85,7 +94,12 @@ def _path(name):
 
 
 def _write(path, value):
-    """By rename, so that nobody sees half of it; NaN is refused here instead of later."""
+    """NaN is refused here instead of later."""
+    _replace(path, json.dumps(value, allow_nan=False))
+
+
+def _replace(path, text):
+    """By rename, so that nobody sees half of it."""
     unfinished = path.with_name(path.name + ".tmp")
-    unfinished.write_text(json.dumps(value, allow_nan=False))
+    unfinished.write_text(text, encoding="utf-8")
     unfinished.rename(path)

@@ -53,6 +53,20 @@ CREATE TABLE audit (
 );
 CREATE INDEX audit_by_subject ON public.audit USING btree (project_id, subject, id DESC);
 
+CREATE TABLE cards (
+  project_id text NOT NULL,
+  run_id text NOT NULL,
+  step_key text NOT NULL,
+  attempt integer NOT NULL,
+  name text NOT NULL,
+  digest text NOT NULL,
+  size_bytes bigint NOT NULL,
+  updated_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT cards_pkey PRIMARY KEY (run_id, step_key, attempt, name),
+  CONSTRAINT cards_project_id_digest_fkey FOREIGN KEY (project_id, digest) REFERENCES objects(project_id, digest),
+  CONSTRAINT cards_run_id_step_key_fkey FOREIGN KEY (run_id, step_key) REFERENCES steps(run_id, key)
+);
+
 CREATE TABLE checkpoints (
   project_id text NOT NULL,
   id bigint NOT NULL GENERATED ALWAYS AS IDENTITY,

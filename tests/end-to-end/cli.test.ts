@@ -92,6 +92,20 @@ describe('anneal run', () => {
     expect(lines.at(-1)).toMatchObject({ status: 'succeeded', id: lines[0]?.['id'] });
   });
 
+  it("lists a step's cards and prints one as it was written", async () => {
+    const { stderr } = await anneal('run', 'start', 'card.yaml', '--follow');
+    const [, id = ''] = /Following (\S+)\./.exec(stderr) ?? [];
+    const { stdout } = await anneal('run', 'card', id, 'tell');
+    expect(stdout).toMatch(/^CARD .*\ncurve\.json +1 +14 .*\nreport\.md +1 +11 .*\n$/);
+    const report = await anneal('run', 'card', id, 'tell', 'report.md', '--attempt', '1');
+    expect(report).toEqual({ code: 0, stdout: '# It works\n', stderr: '' });
+    const card = await read('run', 'card', id, 'tell', 'curve.json');
+    expect(card).toEqual({ name: 'curve.json', text: '{"loss": 0.5}\n' });
+    const none = await anneal('run', 'card', id, 'tell', 'none.md');
+    expect(none.stderr).toContain("No card 'none.md' was found");
+    expect(none.code).not.toBe(0);
+  });
+
   it('starts one run for one run key', async () => {
     const args = ['hello.yaml', '-p', 'must=x', '--run-key', 'once'];
     expect(await startRun(...args)).toBe(await startRun(...args));

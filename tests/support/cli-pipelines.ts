@@ -36,6 +36,15 @@ steps:
     run: |
       for i in $(seq \${{ params.count }}); do echo $i; sleep \${{ params.pause }}; done
 `,
+  'card.yaml': `
+version: 1
+name: card
+steps:
+  tell:
+    run: |
+      echo '# It works' > "$ANNEAL_CARD_DIR/report.md"
+      echo '{"loss": 0.5}' > "$ANNEAL_CARD_DIR/curve.json"
+`,
   'syntax.yaml': 'version: 1\nname: x\nsteps:\n  a: { run: [1 }\n',
   'cycle.yaml': `version: 1
 name: cycle

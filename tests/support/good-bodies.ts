@@ -49,6 +49,7 @@ export const GOOD_BODIES: Readonly<Record<string, object>> = {
     ...{ memoryBytes: 1, python: { version: '3.12', digest: DIGEST, packages: ['numpy==2.0'] } },
     ...{ gpus: ['A100'], variables: { LANG: 'C' } },
   },
+  'POST /api/v1/attempts/self/cards': { name: 'report.md', text: '# half' },
   'POST /api/v1/attempts/self/checkpoints': { name: 'c1', manifest: MANIFEST },
   'POST /api/v1/attempts/self/older-checkpoint': { unusable: [DIGEST] },
   'POST /api/v1/attempts/self/commit': { artifacts: { model: MANIFEST }, values: { n: 1 } },

@@ -36,7 +36,7 @@ const LogQuery = z.strictObject({
 });
 
 /** The attempt whose own token this is. */
-function attemptOf(request: FastifyRequest): AttemptKey {
+export function attemptOf(request: FastifyRequest): AttemptKey {
   const { projectId, attempt } = principalOf(request);
   if (attempt === undefined)
     throw new AppError('PERMISSION_DENIED', 'Only an attempt may do this.');
