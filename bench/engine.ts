@@ -9,10 +9,10 @@ import type { Transition } from '../schemas/pipeline-runs';
 import type { Plan } from '../schemas/plan';
 import { createHttp, type Http } from '../sdk/http';
 import { buildOnce, startDev } from '../tests/support/dev-stack';
-import { plan, step } from '../tests/support/plans';
 import { cpuSeconds } from './cpu';
 import { printRows, type Figure } from './report';
 import { RUNS, runToEnd } from './runs';
+import { chainOf, mixed } from './shapes';
 
 const { values } = parseArgs({
   options: {
@@ -23,7 +23,6 @@ const { values } = parseArgs({
 });
 const WAITING = { pollMs: 50, timeoutMs: 900_000 } as const;
 const command = 'npm run bench -- engine';
-const nothing = { uses: 'builtin/nothing' } as const;
 
 const run = (http: Http, of: Plan): ReturnType<typeof runToEnd> => runToEnd(http, of, WAITING);
 
@@ -41,32 +40,6 @@ async function transitionsOf(http: Http, id: string): Promise<Transition[]> {
 function at(transitions: readonly Transition[], state: string): Map<string, number> {
   const of = transitions.filter((one) => one.state === state);
   return new Map(of.map((one) => [one.stepKey, Date.parse(one.at)]));
-}
-
-function chainOf(length: number): Plan {
-  return plan(
-    Array.from({ length }, (_, i) =>
-      step(`s${i}`, { ...nothing, after: i === 0 ? [] : [`s${i - 1}`] }),
-    ),
-  );
-}
-
-/** A tenth of it is one fan-out and fan-in; the rest are diamonds and chains of ten. */
-function mixed(count: number): Plan {
-  const steps = [step('first', nothing)];
-  const ends: string[] = [];
-  for (let i = 0; steps.length < count - 1; i += 1) {
-    const kind = i % 10;
-    const length = Math.min(kind === 0 ? 100 : 10, count - 1 - steps.length);
-    for (let j = 0; j < length; j += 1) {
-      const isLinked = kind !== 0 && j > 0;
-      const isDiamond = kind > 5 && j === length - 1 && j > 2;
-      const before = isDiamond ? [`c${i}-${j - 1}`, `c${i}-${j - 3}`] : [`c${i}-${j - 1}`];
-      steps.push(step(`c${i}-${j}`, { ...nothing, after: isLinked ? before : ['first'] }));
-      if (kind === 0 || j === length - 1) ends.push(`c${i}-${j}`);
-    }
-  }
-  return plan([...steps, step('last', { ...nothing, after: ends })]);
 }
 
 async function starts(http: Http): Promise<Figure> {

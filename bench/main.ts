@@ -4,7 +4,17 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 
-const NAMES = ['compile', 'start', 'demo', 'engine', 'ingest', 'pipeline', 'registry', 'tracking'];
+const NAMES = [
+  'compile',
+  'start',
+  'demo',
+  'engine',
+  'ingest',
+  'pipeline',
+  'registry',
+  'strain',
+  'tracking',
+];
 const [name = '', ...flags] = process.argv.slice(2);
 if (NAMES.includes(name)) {
   // as a process of its own: a benchmark should carry nothing but what it measures

@@ -84,11 +84,15 @@ describe('runPipeline', () => {
   it('runs the items of a foreach, at most `parallel` at once, and picks the best', async () => {
     let running = 0;
     let peak = 0;
+    let met: () => void = () => undefined;
+    const haveMet = new Promise<void>((resolve) => (met = resolve));
     lab.bodies = {
       train: async ({ stepKey }) => {
         running += 1;
         peak = Math.max(peak, running);
-        await new Promise((resolve) => setTimeout(resolve, 50));
+        if (peak === 2) met(); // the first waits for the second, however slow the machine is
+        await haveMet;
+        await new Promise((resolve) => setTimeout(resolve, 50)); // a third one would be seen
         running -= 1;
         const i = Number(/\d/.exec(stepKey)?.[0]);
         return {

@@ -1,0 +1,31 @@
+import type { Plan } from '../schemas/plan';
+import { plan, step } from '../tests/support/plans';
+
+const nothing = { uses: 'builtin/nothing' } as const;
+
+/** Built-in steps that do nothing, one after the other. */
+export function chainOf(length: number): Plan {
+  return plan(
+    Array.from({ length }, (_, i) =>
+      step(`s${i}`, { ...nothing, after: i === 0 ? [] : [`s${i - 1}`] }),
+    ),
+  );
+}
+
+/** So many steps that do nothing: a tenth are fan-outs and fan-ins, the rest diamonds and chains of ten. */
+export function mixed(count: number): Plan {
+  const steps = [step('first', nothing)];
+  const ends: string[] = [];
+  for (let i = 0; steps.length < count - 1; i += 1) {
+    const kind = i % 10;
+    const length = Math.min(kind === 0 ? 100 : 10, count - 1 - steps.length);
+    for (let j = 0; j < length; j += 1) {
+      const isLinked = kind !== 0 && j > 0;
+      const isDiamond = kind > 5 && j === length - 1 && j > 2;
+      const before = isDiamond ? [`c${i}-${j - 1}`, `c${i}-${j - 3}`] : [`c${i}-${j - 1}`];
+      steps.push(step(`c${i}-${j}`, { ...nothing, after: isLinked ? before : ['first'] }));
+      if (kind === 0 || j === length - 1) ends.push(`c${i}-${j}`);
+    }
+  }
+  return plan([...steps, step('last', { ...nothing, after: ends })]);
+}
