@@ -7,6 +7,7 @@ import { sendCodeFiles } from '../sdk/code-files';
 import { packCode, uploadCode } from '../sdk/code-bundle';
 import { contextOf, pathOfRun, type CliContext } from './context';
 import { followRun } from './follow';
+import { describeGit, readGit } from './git';
 import { printForecast } from './forecast';
 import { printLine, printResult, say } from './output';
 import { collect, parseParams } from './params';
@@ -44,11 +45,14 @@ async function resume(id: string, options: ResumeOptions, command: Command): Pro
   const { http, format, hint } = context;
   const before = await http.get<PipelineRun>(pathOfRun(id));
   const { from, dryRun, follow } = options;
-  const codeDigest = options.code === undefined ? undefined : await sendCode(context, options.code);
+  const { code } = options;
+  const git = code === undefined ? undefined : await readGit(resolve(code));
+  const codeDigest = code === undefined ? undefined : await sendCode(context, code);
   const body = {
     params: parseParams(options.param, specsOf(before)),
     ...(from === undefined ? {} : { from }),
     ...(codeDigest === undefined ? {} : { codeDigest }),
+    ...(git === undefined ? {} : { git }),
   };
   if (dryRun) return printForecast(context, `${pathOfRun(id)}/resume`, body);
   const started = await http.post<PipelineRun>(`${pathOfRun(id)}/resume`, body);
@@ -84,6 +88,7 @@ async function diff({ http, format }: CliContext, a: string, b: string): Promise
     ...rowsOf('pipeline', found.pipeline),
     ...rowsOf('plan', found.planId),
     ...rowsOf('code', found.codeDigest),
+    ...(found.git === null ? [] : [['git', ...gitsOf(found.git), '']]),
     ...found.params.map((one) => [`param ${one.name}`, show(one.a), show(one.b), '']),
     ...found.steps.map(({ key, changed, ...one }) => [key, one.a ?? '', one.b ?? '', changed]),
   ];
@@ -98,6 +103,9 @@ function rowsOf(
   if (differs === null) return [];
   const [a, b] = [differs.a, differs.b].map((text) => text?.slice(0, DIGEST_CHARS) ?? '');
   return [[what, a ?? '', b ?? '', '']];
+}
+function gitsOf({ a, b }: NonNullable<RunDiff['git']>): string[] {
+  return [a, b].map((git) => (git === null ? '' : describeGit(git)));
 }
 function show(value: unknown): string {
   return value === null ? '' : JSON.stringify(value);

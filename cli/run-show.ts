@@ -3,6 +3,7 @@ import type { PipelineRun, Step } from '../schemas/pipeline-runs';
 import type { StepCounts } from '../schemas/run-graph';
 import type { Http } from '../sdk/http';
 import { contextOf, pathOfRun } from './context';
+import { describeGit } from './git';
 import { printResult, say } from './output';
 import { describeCounts, describeProgress, describeRun, describeWhy } from './run-text';
 
@@ -42,6 +43,7 @@ export function registerShow(run: Command): void {
         return;
       }
       say(`${describeRun(shown)}: ${describeCounts(shown.steps)}`);
+      if (shown.git !== null) say(`Code of commit ${describeGit(shown.git)}`);
       const rows = selectRows(steps);
       printResult(format, steps, tableOf(rows));
       if (rows.length < steps.length) {

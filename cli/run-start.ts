@@ -11,6 +11,7 @@ import { loadPipeline } from '../sdk/load-pipeline';
 import { PRIORITY_MAX, PRIORITY_MIN } from '../workflows/contract';
 import { contextOf, wholeNumber, type CliContext } from './context';
 import { followRun } from './follow';
+import { readGit } from './git';
 import { printForecast } from './forecast';
 import { printLine, printResult, say } from './output';
 import { collect, parseParams } from './params';
@@ -60,10 +61,12 @@ export function registerStart(run: Command): void {
 async function start(file: string, options: StartOptions, command: Command): Promise<void> {
   const context = contextOf(command);
   const { http, format, hint } = context;
+  const git = await readGit(resolve(options.code ?? dirname(file)));
   const template = await sendPipeline(context, file, options);
   if (options.dryRun) return printForecast(context, PATH, template);
   const started = await http.post<PipelineRun>(PATH, {
     ...template,
+    ...(git === undefined ? {} : { git }),
     ...(options.runKey === undefined ? {} : { runKey: options.runKey }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
   });

@@ -1,5 +1,4 @@
 import { isDeepStrictEqual } from 'node:util';
-import { withFollowers } from '../dag/followers';
 import { given } from '../dag/given';
 import { hasHandlers } from '../dag/handlers';
 import { segmentsOf } from '../dag/segments';
@@ -17,6 +16,7 @@ import { findOutputs, measureOutputs } from '../storage/postgres/step-outputs';
 import { endOpenSteps, insertSteps } from '../storage/postgres/steps';
 import type { BegunRun, ControlRun, RunPipelineInput } from '../workflows/contract';
 import { preparePlan, prepareStored, type PreparedPlan } from './plans';
+import { originOf } from './run-origin';
 import { askForResults, toSteps, withoutItems } from './segments';
 import { endStepTokens } from './step-tokens';
 
@@ -87,12 +87,12 @@ export async function startPrepared(
     planId,
     pipeline: plan.name,
     params,
-    ...given({ codeDigest, runKey, priority, resumedFrom, rerunFrom }),
+    ...given({ codeDigest, runKey, priority, resumedFrom, rerunFrom, git: start.git }),
   });
   // the workflow writes the same row; whoever comes first does it, so a reader finds it at once
   const id = runId;
   const of = { projectId, id, planId, pipeline: plan.name, params };
-  const run = { ...of, codeDigest, runKey, priority, ...resumeOf(plan, start) };
+  const run = { ...of, codeDigest, runKey, priority, ...originOf(plan, start) };
   await stored.insertPipelineRun(deps.postgres, run).catch(refusal(run));
   const started = await getPipelineRun(deps, { projectId, id });
   assertSameStart(started, prepared); // another start with this run key may have come first
@@ -106,13 +106,6 @@ function assertSameStart(run: PipelineRun, { planId, params }: PreparedPlan): vo
   throw new AppError('ALREADY_EXISTS', `${message} Start under a new key.`);
 }
 
-function resumeOf(
-  plan: Plan,
-  { resumedFrom, rerunFrom }: Pick<RunPipelineInput, 'resumedFrom' | 'rerunFrom'>,
-): Pick<stored.InsertPipelineRun, 'resumedFrom' | 'rerunSteps'> {
-  return { resumedFrom, rerunSteps: rerunFrom === undefined ? [] : withFollowers(plan, rerunFrom) };
-}
-
 /** Begins a run for its workflow: plan, run and steps are stored, the graph is answered. Idempotent. */
 export async function beginPipelineRun(
   deps: PipelineRunDeps,
@@ -124,7 +117,7 @@ export async function beginPipelineRun(
   const { planId, plan, params, graph } = prepared;
   const { name: pipeline } = plan;
   const of = { projectId, id, planId, pipeline, params };
-  const run = { ...of, codeDigest, runKey, priority, ...resumeOf(plan, input) };
+  const run = { ...of, codeDigest, runKey, priority, ...originOf(plan, input) };
   const steps = toSteps(plan, graph.nodes);
   const segments = segmentsOf(askForResults(graph, input.resumedFrom !== undefined));
   const [segment] = segments;

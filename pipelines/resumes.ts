@@ -33,6 +33,8 @@ export async function resumePipelineRun(
   const merged = { ...before.params, ...params };
   const prepared = preparePlan({ plan: found(plan, 'plan', before.planId), params: merged });
   requireStep(prepared, rerunFrom);
+  // other code is of another commit, or of none that anyone has named
+  const git = resume.codeDigest === undefined ? (before.git ?? undefined) : resume.git;
   const codeDigest = resume.codeDigest ?? before.codeDigest ?? undefined;
   if (dryRun) {
     return {
@@ -54,6 +56,7 @@ export async function resumePipelineRun(
     resumedFrom: id,
     ...(rerunFrom === undefined ? {} : { rerunFrom }),
     ...(codeDigest === undefined ? {} : { codeDigest }),
+    ...(git === undefined ? {} : { git }),
   });
 }
 

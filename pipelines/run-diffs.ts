@@ -1,3 +1,4 @@
+import { isDeepStrictEqual } from 'node:util';
 import { canonicalJson } from '../dag/canonical';
 import type { PipelineRun, RunDiff, StepDiff } from '../schemas/pipeline-runs';
 import { listContents, type StepContent } from '../storage/postgres/step-content';
@@ -22,6 +23,7 @@ export async function diffPipelineRuns(
     pipeline: differ(one.pipeline, other.pipeline),
     planId: differ(one.planId, other.planId),
     codeDigest: differ(one.codeDigest, other.codeDigest),
+    git: isDeepStrictEqual(one.git, other.git) ? null : { a: one.git, b: other.git },
     params: names
       .filter((name) => !same(name))
       .map((name) => ({ name, a: one.params[name] ?? null, b: other.params[name] ?? null })),

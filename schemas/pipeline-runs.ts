@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { Git } from './git';
 import { Outputs, Params, Plan } from './plan';
 import { isStorable } from './storable';
 
@@ -16,6 +17,7 @@ export const StartPipelineRun = z.strictObject({
     .string()
     .regex(/^[0-9a-f]{64}$/)
     .optional(),
+  git: Git.optional(), // what the code was packed from
   runKey: z.string().min(1).max(200).optional(),
   priority: Priority.optional(),
   dryRun: z.boolean().optional(), // only says what would become of each step
@@ -27,6 +29,7 @@ export const ResumePipelineRun = z.strictObject({
   from: z.string().min(1).max(500).optional(), // this step, and all that follow, run in any case
   params: Params.default({}), // the others stay as they were
   codeDigest: StartPipelineRun.shape.codeDigest, // as it was, if left out
+  git: Git.optional(), // of the other code
   dryRun: z.boolean().default(false), // only says what would become of each step
 });
 export type ResumePipelineRun = z.infer<typeof ResumePipelineRun>;
@@ -45,6 +48,7 @@ export const PipelineRun = z.object({
   pipeline: z.string(),
   params: Params,
   codeDigest: z.string().nullable(),
+  git: Git.nullable(), // null: not said, or the code stood in no repository
   status: PipelineRunStatus,
   reason: z.string().nullable(),
   isPaused: z.boolean(),
@@ -151,6 +155,7 @@ export const RunDiff = z.object({
   pipeline: Differing.nullable(),
   planId: Differing.nullable(),
   codeDigest: Differing.nullable(),
+  git: z.object({ a: Git.nullable(), b: Git.nullable() }).nullable(),
   params: z.array(z.object({ name: z.string(), a: z.json(), b: z.json() })),
   steps: z.array(StepDiff),
 });

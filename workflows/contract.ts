@@ -1,4 +1,5 @@
 import type { EndedNode, Graph, GraphNode, Segment } from '../schemas/graph';
+import type { Git } from '../schemas/git';
 import type { Outputs, Params, Plan } from '../schemas/plan';
 
 /**
@@ -27,6 +28,8 @@ export interface RunPipelineInput {
   readonly plan?: Plan;
   readonly params?: Params;
   readonly codeDigest?: string;
+  /** What the code was packed from. */
+  readonly git?: Git;
   readonly runKey?: string;
   /** A run that has ended: steps with the same content take its results instead of running. */
   readonly resumedFrom?: string;

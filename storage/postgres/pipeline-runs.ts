@@ -1,3 +1,4 @@
+import type { Git } from '../../schemas/git';
 import type { PipelineRun, PipelineRunStatus } from '../../schemas/pipeline-runs';
 import type { Params } from '../../schemas/plan';
 import { INSERT_AUDIT } from './audit';
@@ -12,6 +13,7 @@ export interface InsertPipelineRun extends PipelineRunKey {
   readonly pipeline: string;
   readonly params: Params;
   readonly codeDigest: string | undefined;
+  readonly git: Git | undefined;
   readonly runKey: string | undefined;
   readonly priority: number | undefined;
   /** The run whose results it may take, and the steps of the plan that run in any case. */
@@ -35,12 +37,13 @@ const PRIORITY_DEFAULT = 3;
 
 const COLUMNS = `
 id, plan_id, pipeline, params, code_digest, status, reason, is_paused, priority, resumed_from,
-  created_at, started_at, ended_at,
+  git, created_at, started_at, ended_at,
 to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS cursor`;
 const INSERT = `
 INSERT INTO pipeline_runs
-  (project_id, id, plan_id, pipeline, params, code_digest, run_key, priority, resumed_from, rerun_steps, status)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, 'queued')
+  (project_id, id, plan_id, pipeline, params, code_digest, run_key, priority, resumed_from, rerun_steps,
+   git, status)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'queued')
 ON CONFLICT (id) DO NOTHING`;
 const START = `
 UPDATE pipeline_runs SET status = 'running', started_at = coalesce(started_at, now())
@@ -83,6 +86,7 @@ interface Row {
   readonly pipeline: string;
   readonly params: Params;
   readonly code_digest: string | null;
+  readonly git: Git | null;
   readonly status: PipelineRunStatus;
   readonly reason: string | null;
   readonly is_paused: boolean;
@@ -108,6 +112,7 @@ export async function insertPipelineRun(sql: Sql, run: InsertPipelineRun): Promi
     priority ?? PRIORITY_DEFAULT,
     run.resumedFrom ?? null,
     run.rerunSteps,
+    run.git === undefined ? null : JSON.stringify(run.git),
   ]);
 }
 
@@ -201,6 +206,7 @@ function toRun(row: Row): PipelineRun {
     pipeline: row.pipeline,
     params: row.params,
     codeDigest: row.code_digest,
+    git: row.git,
     status: row.status,
     reason: row.reason,
     isPaused: row.is_paused,

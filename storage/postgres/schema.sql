@@ -219,6 +219,7 @@ CREATE TABLE pipeline_runs (
   priority smallint NOT NULL DEFAULT 3,
   resumed_from text,
   rerun_steps text[] NOT NULL DEFAULT '{}'::text[],
+  git jsonb,
   CONSTRAINT pipeline_runs_pkey PRIMARY KEY (id),
   CONSTRAINT pipeline_runs_priority_check CHECK (((priority >= 1) AND (priority <= 5))),
   CONSTRAINT pipeline_runs_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id),

@@ -1,3 +1,4 @@
+import { execFileSync } from 'node:child_process';
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -123,5 +124,45 @@ describe('anneal run resume', () => {
     const wrong = await anneal('run', 'resume', id, '--from', 'helo');
     expect(wrong.code).toBe(2);
     expect(wrong.stderr).toContain("Did you mean 'hello'?");
+  });
+});
+
+describe('the commit of the code', () => {
+  it('is kept with the run, with whether files differed from it', async () => {
+    const project = join(folder, 'repository');
+    mkdirSync(join(project, 'ignored'), { recursive: true });
+    const git = (...words: string[]): string => {
+      const who = ['-c', 'user.name=ada', '-c', 'user.email=ada@example.com'];
+      return execFileSync('git', [...who, '-C', project, ...words], { encoding: 'utf8' }).trim();
+    };
+    const hello = PIPELINES['hello.yaml'] ?? '';
+    for (const at of ['', 'ignored/']) writeFileSync(join(project, `${at}hello.yaml`), hello);
+    writeFileSync(join(project, '.gitignore'), 'ignored\n');
+    const start = async (file: string): Promise<{ id: string; git: unknown }> => {
+      const args = ['run', 'start', file, '-p', 'must=x', '-o', 'json'];
+      const { stdout, stderr } = await anneal(...args);
+      expect(stderr).toBe('');
+      return JSON.parse(stdout) as { id: string; git: unknown };
+    };
+    git('init', '-q');
+    expect((await start('repository/hello.yaml')).git).toBeNull(); // no commit yet
+    git('add', '.');
+    git('commit', '-q', '-m', 'first');
+    const commit = git('rev-parse', 'HEAD');
+    const clean = await start('repository/hello.yaml');
+    expect(clean.git).toEqual({ commit, isDirty: false });
+    writeFileSync(join(project, 'new.txt'), 'x');
+    const dirty = await start('repository/hello.yaml');
+    expect(dirty.git).toEqual({ commit, isDirty: true });
+    expect((await start('repository/ignored/hello.yaml')).git).toBeNull();
+    const short = commit.slice(0, 12);
+    const shown = await anneal('run', 'show', dirty.id);
+    expect(shown.stderr).toContain(`Code of commit ${short} + changes\n`);
+    const differ = await anneal('run', 'diff', clean.id, dirty.id);
+    expect(differ.stdout).toMatch(new RegExp(`^git +${short} +${short} \\+ changes$`, 'm'));
+    const follow = await anneal('run', 'logs', dirty.id, '--follow');
+    expect(follow.code).toBe(0);
+    const resumed = await anneal('run', 'resume', dirty.id, '-o', 'json');
+    expect(JSON.parse(resumed.stdout)).toMatchObject({ git: { commit, isDirty: true } });
   });
 });

@@ -11,10 +11,14 @@ export const GOOD_BODIES: Readonly<Record<string, object>> = {
   'POST /api/v1/pipeline-runs': {
     plan: plan([step('a', { env: { A: '1' }, with: { n: 'x' } })], { lr: { type: 'number' } }),
     ...{ params: { lr: 1 }, codeDigest: DIGEST, runKey: 'nightly' },
+    git: { commit: 'c'.repeat(40), isDirty: true },
   },
   'POST /api/v1/pipeline-runs/:id/cancel': {},
   'POST /api/v1/pipeline-runs/:id/control': { action: 'pause', reason: 'x' },
-  'POST /api/v1/pipeline-runs/:id/resume': { from: 'a', codeDigest: DIGEST, dryRun: true },
+  'POST /api/v1/pipeline-runs/:id/resume': {
+    ...{ from: 'a', codeDigest: DIGEST, dryRun: true },
+    git: { commit: 'c'.repeat(40), isDirty: false },
+  },
   'PUT /api/v1/schedules/:name': {
     plan: plan([step('a')], { lr: { type: 'number' } }),
     ...{ params: { lr: 1 }, codeDigest: DIGEST, cron: '@daily', timezone: 'UTC', overlap: 'skip' },

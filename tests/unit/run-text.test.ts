@@ -7,6 +7,7 @@ const run: PipelineRun = {
   pipeline: 'digits',
   params: {},
   codeDigest: null,
+  git: null,
   status: 'running',
   reason: null,
   isPaused: false,

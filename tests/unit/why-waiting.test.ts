@@ -12,6 +12,7 @@ const run: PipelineRun = {
   pipeline: 'test',
   params: {},
   codeDigest: null,
+  git: null,
   status: 'running',
   reason: null,
   isPaused: false,

@@ -115,6 +115,7 @@ describe('/api/v1/pipeline-runs', () => {
       pipeline: null,
       planId: null,
       codeDigest: null,
+      git: null,
       params: [],
       steps: [],
     });

@@ -142,6 +142,7 @@ describe('a resumed run', () => {
       pipeline: null,
       planId: null,
       codeDigest: null,
+      git: null,
       params: [{ name: 'seed', a: 1, b: 2 }],
       steps: [
         { key: 'train[0]', a: 'succeeded', b: 'succeeded', changed },
