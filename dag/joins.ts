@@ -2,16 +2,19 @@ import type { EndedNode } from '../schemas/graph';
 
 /**
  * How the join of a foreach or a sub-pipeline ends: with enough successes it succeeds, with no node
- * that was wanted it is skipped. `minSuccess` is a share of those that were wanted.
+ * that was wanted it is skipped, with none that could begin it is blocked. `minSuccess` is a share of
+ * those that were wanted.
  */
 export function endOfJoin(key: string, ends: readonly EndedNode[], minSuccess: number): EndedNode {
   const wanted = ends.filter(({ end }) => end !== 'skipped');
   if (wanted.length === 0 && ends.length > 0) {
     return { key, end: 'skipped', reason: `${ends[0]?.key ?? 'its item'} was skipped` };
   }
+  const isUnbegun = wanted.length > 0 && wanted.every(({ end }) => end === 'blocked');
   const succeeded = wanted.filter(({ end }) => end === 'succeeded').length;
   // a product of decimals may lie a hair above a whole number
-  if (succeeded >= Math.ceil(minSuccess * wanted.length - 1e-9)) return { key, end: 'succeeded' };
+  const isEnough = succeeded >= Math.ceil(minSuccess * wanted.length - 1e-9);
+  if (isEnough && !isUnbegun) return { key, end: 'succeeded' };
   const failed = wanted.filter(({ end }) => end === 'failed');
   const [first] = failed;
   if (first === undefined) {

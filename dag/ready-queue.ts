@@ -47,7 +47,8 @@ export class ReadyQueue {
     while (this.running.size < WINDOW) {
       const node = this.ready.pop();
       if (node === undefined) break;
-      if (this.ends.has(node.key)) continue; // skipped or cancelled while it was ready
+      // skipped or cancelled while it was ready, or a join since: its list was known before
+      if (this.ends.has(node.key) || this.nodes.get(node.key) !== node) continue;
       if (this.isBuiltin(node) && this.runningBuiltins >= BUILTIN_WINDOW) {
         held.push(node);
         continue;

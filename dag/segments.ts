@@ -13,18 +13,44 @@ export const SEGMENT_STEPS_MAX = 400;
  */
 export function segmentsOf(graph: Graph, stepsMax = SEGMENT_STEPS_MAX): Segment[] {
   if (graph.nodes.length <= stepsMax) return [{ ...graph, segment: 0, tells: [] }];
-  const parts: GraphNode[][] = [];
-  for (const node of depthFirst(graph.nodes)) {
-    const last = parts.at(-1);
-    if (last === undefined || last.length >= stepsMax) parts.push([node]);
-    else last.push(node);
-  }
-  const limited = keepLimits(parts, graph.groups);
+  const limited = keepLimits(cut(graph, stepsMax), graph.groups);
   const tells = tellsOf(limited);
   return limited.map((nodes, segment) => {
     const own = nodes.toSorted((a, b) => a.index - b.index);
     return { ...graph, nodes: own, segment, tells: tells[segment] ?? [] };
   });
+}
+
+/** Parts of so many nodes; a foreach that stops after failures is whole: one workflow counts them all. */
+function cut(graph: Graph, stepsMax: number): GraphNode[][] {
+  const byKey = new Map(graph.nodes.map((node) => [node.key, node]));
+  const partOf = new Map<string, GraphNode[]>(); // by the foreach that must be whole
+  const parts: GraphNode[][] = [];
+  for (const node of depthFirst(graph.nodes)) {
+    const whole = stoppingAround(node, graph.groups, byKey);
+    let part = whole === undefined ? undefined : partOf.get(whole);
+    part ??= parts.at(-1);
+    if (part === undefined || (part.length >= stepsMax && !partOf.has(whole ?? ''))) {
+      part = [];
+      parts.push(part);
+    }
+    part.push(node);
+    if (whole !== undefined) partOf.set(whole, part);
+  }
+  return parts;
+}
+
+/** The outermost foreach around a node that stops after so many failures. */
+function stoppingAround(
+  node: GraphNode,
+  groups: Graph['groups'],
+  byKey: ReadonlyMap<string, GraphNode>,
+): string | undefined {
+  let found: string | undefined;
+  for (let { group } = node; group !== undefined; group = byKey.get(group)?.group) {
+    if (groups[group]?.stopAfter !== undefined) found = group;
+  }
+  return found;
 }
 
 /** Every node behind all that it waits for, followers right behind the last of these if possible. */

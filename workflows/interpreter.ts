@@ -146,11 +146,13 @@ export class Interpreter {
       log.flush();
       this.tells.flush();
       this.showProgress('running');
-      if (isFull && this.waits.haveAll(this.queue.runningKeys)) return await this.carry();
+      const isAtRest = isFull && this.waits.haveAll(this.queue.runningKeys);
+      const carried = isAtRest ? await this.carry() : undefined;
+      if (carried !== undefined) return { isDone: false, carried };
       await condition(() => this.hasNews());
       this.isPoked = false;
       // what waits for a cancelled step is cancelled with it, not blocked by it: see stopSteps
-      if (!this.isStopped()) this.takeNews();
+      if (!this.steps.consideredCancelled) this.takeNews();
     }
     if (this.isCancelled) await this.stopSteps();
     await Promise.all([log.drain(), this.tells.drain()]);
@@ -167,10 +169,6 @@ export class Interpreter {
     const { log } = this.context;
     const isOpenAgain = this.isReopening && log.isEmpty;
     return arrived || isOpenAgain || tells.canFlush || log.canFlush;
-  }
-
-  private isStopped(): boolean {
-    return this.isCancelled;
   }
 
   private takeNews(): void {
@@ -245,16 +243,18 @@ export class Interpreter {
     this.tells.add(key, (each) => this.queue.endedNode(each));
   }
 
-  /** Everything that is known, for a new history; nothing runs any more. */
-  private async carry(): Promise<Interpreted> {
+  /** Everything that is known, for a new history; nothing runs any more. None after a cancel. */
+  private async carry(): Promise<CarriedState | undefined> {
+    const { log } = this.context;
     this.waits.hold();
-    await Promise.all([this.context.log.drain(), this.tells.drain()]);
-    this.takeNews(); // signals that came meanwhile
-    const ended = this.queue.ended;
-    const { expanded, priority } = this;
+    do {
+      await Promise.all([log.drain(), this.tells.drain()]);
+      if (this.isCancelled) return undefined;
+      this.takeNews(); // what came meanwhile: nobody else writes and tells it
+    } while (!log.isEmpty || this.tells.canFlush);
+    const { expanded, priority, queue } = this;
     const { isPaused } = this.waits;
-    const attempts = [...this.attempts];
-    return { isDone: false, carried: { ended, expanded, attempts, isPaused, priority } };
+    return { ended: queue.ended, expanded, attempts: [...this.attempts], isPaused, priority };
   }
 
   /** Waits until every attempt has stopped, at most the longest grace and a margin. */

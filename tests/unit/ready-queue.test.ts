@@ -181,6 +181,7 @@ describe('the join of a foreach', () => {
     expect(ended(['succeeded', 'skipped'], {})).toBe('succeeded');
     expect(ended(['skipped', 'skipped'], {})).toBe('skipped');
     expect(ended(['blocked', 'blocked'], {})).toBe('blocked');
+    expect(ended(['blocked', 'skipped'], { minSuccess: 0 })).toBe('blocked');
   });
 
   it('takes a share of successes among those that were wanted', () => {
@@ -227,6 +228,12 @@ describe('the join of a foreach', () => {
     expect(queue.take().map(({ key }) => key)).toEqual(['g[1]']);
     queue.settle('g[1]', 'succeeded');
     expect(queue.take().map(({ key }) => key)).toEqual(['n1']);
+  });
+
+  it('asks for a list once, also where it is known before anything has started', () => {
+    const queue = new ReadyQueue(graphOf([node(0, [], { kind: 'expand' })]));
+    queue.expand('n0', [node(0, [], { key: 'n0[0]', group: 'n0' })]);
+    expect(queue.take().map(({ key }) => key)).toEqual(['n0[0]']);
   });
 
   it('of an empty list has succeeded', () => {

@@ -2,18 +2,10 @@ import fc from 'fast-check';
 import { ReadyQueue } from '../../dag/ready-queue';
 import { segmentsOf } from '../../dag/segments';
 import type { EndedNode, NodeEnd, Segment } from '../../schemas/graph';
+import { dice } from '../support/dice';
 import { graphOf, graphsUpTo, node } from '../support/graphs';
 
 const anyGraph = graphsUpTo(60);
-
-/** Numbers from 0 on, the same for the same seed. */
-function dice(seed: number): (sides: number) => number {
-  let state = seed;
-  return (sides) => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-    return (state >>> 8) % sides;
-  };
-}
 
 /** The parts of a graph, each with its own queue, and messages on their way between them. */
 class World {
@@ -128,6 +120,22 @@ describe('segments', () => {
     expect(world.peak).toBe(3);
     expect(world.ends.get('g')).toBe('failed');
     expect(items.filter(({ key }) => world.ends.get(key) === 'succeeded')).toHaveLength(49);
+  });
+
+  it('stop a foreach of many items after so many failures alike, wherever these were', () => {
+    const items = Array.from({ length: 50 }, (_, i) => node(i, [], { group: 'g' }));
+    const join = node(50, [], { key: 'g', kind: 'join', needs: items.map(({ key }) => key) });
+    const rest = Array.from({ length: 20 }, (_, i) => node(51 + i, []));
+    const groups = { g: { parallel: 1, minSuccess: 1, stopAfter: 2 } };
+    const segments = segmentsOf(graphOf([...items, join, ...rest], groups), 10);
+    expect(segments.length).toBeGreaterThan(1);
+    const world = new World(segments, (key) => {
+      return ['n3', 'n30', 'n40'].includes(key) ? 'failed' : 'succeeded';
+    });
+    world.run(dice(7));
+    const ends = items.map(({ key }) => world.ends.get(key));
+    expect(ends.filter((end) => end === 'failed')).toHaveLength(2);
+    expect(ends.slice(31)).toEqual(Array(19).fill('blocked'));
   });
 
   it('leave a small graph whole', () => {
