@@ -4,7 +4,7 @@ import { hasHandlers } from '../dag/handlers';
 import { segmentsOf } from '../dag/segments';
 import { AppError, found, requireArgument } from '../errors/app-error';
 import type { PipelineRun, StartPipelineRun } from '../schemas/pipeline-runs';
-import type { Outputs, Plan } from '../schemas/plan';
+import type { Outputs } from '../schemas/plan';
 import { loseOpenAttempts } from '../storage/postgres/attempts';
 import { errorCode, type Postgres, type Sql } from '../storage/postgres/client';
 import { insertExperiment, selectExperimentByName } from '../storage/postgres/experiments';
@@ -206,50 +206,6 @@ export async function outputsOfRun(
 }
 /** What a tracked run shows that was still open when its pipeline run ended. */
 const TRACKED_STATUS = { succeeded: 'FINISHED', failed: 'FAILED', cancelled: 'KILLED' } as const;
-
-/** Asks a run to stop; its steps get the time to save. INVALID_STATE if it has ended. */
-export async function cancelPipelineRun(
-  deps: PipelineRunStart,
-  key: stored.PipelineRunKey,
-): Promise<PipelineRun> {
-  const run = await getPipelineRun(deps, key);
-  if (run.endedAt !== null) {
-    throw new AppError('INVALID_STATE', `The run '${key.id}' has ended: ${run.status}.`);
-  }
-  const answer = await deps.starter.cancelPipelineRun(key.id);
-  if (answer === 'gone') {
-    // somebody terminated the workflow, so it could not write its own end
-    const reason = 'its workflow was ended from outside';
-    const { projectId, id: runId } = key;
-    await finishPipelineRun(deps, { projectId, runId, status: 'cancelled', reason });
-  }
-  return getPipelineRun(deps, key);
-}
-
-/** Steers a run that is under way. INVALID_STATE says why it cannot be done. */
-export async function controlPipelineRun(
-  deps: PipelineRunStart,
-  key: stored.PipelineRunKey,
-  control: ControlRun,
-): Promise<PipelineRun> {
-  const run = await getPipelineRun(deps, key);
-  if (run.endedAt !== null) {
-    throw new AppError('INVALID_STATE', `The run '${key.id}' has ended: ${run.status}.`);
-  }
-  if ((await deps.starter.controlPipelineRun(key.id, control)) === 'gone') {
-    throw new AppError('INVALID_STATE', `The run '${key.id}' is not under way any more.`);
-  }
-  const { actor, reason, action, ...detail } = control;
-  await stored.steerPipelineRun(deps.postgres, {
-    ...key,
-    actor,
-    action,
-    detail: { ...detail, reason },
-    ...(action === 'pause' || action === 'continue' ? { isPaused: action === 'pause' } : {}),
-    ...(control.action === 'priority' ? { priority: control.priority } : {}),
-  });
-  return getPipelineRun(deps, key);
-}
 
 /** One run, or NOT_FOUND. */
 export async function getPipelineRun(

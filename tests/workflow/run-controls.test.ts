@@ -1,4 +1,5 @@
-import { controlPipelineRun, getPipelineRun } from '../../pipelines/pipeline-runs';
+import { getPipelineRun } from '../../pipelines/pipeline-runs';
+import { controlPipelineRun } from '../../pipelines/run-controls';
 import { listSteps } from '../../pipelines/step-reasons';
 import { listAudit } from '../../storage/postgres/audit';
 import type { ControlRun } from '../../workflows/contract';

@@ -3,12 +3,8 @@ import { WorkflowFailedError } from '@temporalio/client';
 import { openStarter } from '../../api/starter';
 import { parseConfig } from '../../config/config';
 import { planId } from '../../dag/plan-id';
-import {
-  cancelPipelineRun,
-  getPipelineRun,
-  listPipelineRuns,
-  startPipelineRun,
-} from '../../pipelines/pipeline-runs';
+import { getPipelineRun, listPipelineRuns, startPipelineRun } from '../../pipelines/pipeline-runs';
+import { cancelPipelineRun } from '../../pipelines/run-controls';
 import type { StartPipelineRun } from '../../schemas/pipeline-runs';
 import {
   CONTROL_QUEUE,

@@ -1,5 +1,5 @@
 import { decideStep } from '../../pipelines/decisions';
-import { controlPipelineRun } from '../../pipelines/pipeline-runs';
+import { controlPipelineRun } from '../../pipelines/run-controls';
 import { listSteps } from '../../pipelines/step-reasons';
 import type { Step } from '../../schemas/pipeline-runs';
 import type { Plan } from '../../schemas/plan';

@@ -2,7 +2,7 @@ import { existsSync, mkdtempSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { openStarter } from '../../api/starter';
 import { parseConfig } from '../../config/config';
-import { cancelPipelineRun } from '../../pipelines/pipeline-runs';
+import { cancelPipelineRun } from '../../pipelines/run-controls';
 import type { Step } from '../../schemas/pipeline-runs';
 import type { StepSpec } from '../../schemas/plan';
 import { packCode, uploadCode } from '../../sdk/code-bundle';

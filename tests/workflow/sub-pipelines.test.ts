@@ -1,4 +1,5 @@
-import { controlPipelineRun, getPipelineRun } from '../../pipelines/pipeline-runs';
+import { getPipelineRun } from '../../pipelines/pipeline-runs';
+import { controlPipelineRun } from '../../pipelines/run-controls';
 import { readRunGraph } from '../../pipelines/run-graphs';
 import { listSteps } from '../../pipelines/step-reasons';
 import type { Outputs } from '../../schemas/plan';

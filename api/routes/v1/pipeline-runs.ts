@@ -2,6 +2,7 @@ import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
 import { forecastPipelineRun } from '../../../pipelines/forecasts';
 import * as runs from '../../../pipelines/pipeline-runs';
+import { cancelPipelineRun, controlPipelineRun } from '../../../pipelines/run-controls';
 import { resumePipelineRun } from '../../../pipelines/resumes';
 import { readRunWithCounts } from '../../../pipelines/run-graphs';
 import { diffPipelineRuns } from '../../../pipelines/run-diffs';
@@ -46,13 +47,13 @@ export function registerPipelineRuns(app: FastifyInstance, deps: runs.PipelineRu
   app.post('/api/v1/pipeline-runs/:id/cancel', write, (request) => {
     const { projectId } = principalOf(request);
     CancelPipelineRun.parse(request.body);
-    return runs.cancelPipelineRun(deps, { projectId, id: ById.parse(request.params).id });
+    return cancelPipelineRun(deps, { projectId, id: ById.parse(request.params).id });
   });
   app.post('/api/v1/pipeline-runs/:id/control', write, (request) => {
     const { projectId, name: actor } = principalOf(request);
     const control = ControlPipelineRun.parse(request.body);
     const { id } = ById.parse(request.params);
-    return runs.controlPipelineRun(deps, { projectId, id }, { ...control, actor });
+    return controlPipelineRun(deps, { projectId, id }, { ...control, actor });
   });
   app.post('/api/v1/pipeline-runs/:id/resume', write, async (request, reply) => {
     const { projectId } = principalOf(request);
