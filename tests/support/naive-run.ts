@@ -104,7 +104,8 @@ export class NaiveRun {
       const needs = beside.length > 0 ? beside : around.entry;
       const end = this.step(step, { ...around, entry: needs, steps: values });
       ends.set(step.name, end);
-      const { outputs } = this.behave(around.prefix + step.name);
+      const key = around.prefix + step.name;
+      const { outputs } = this.behave('steps' in step ? `${key}#outputs` : key);
       if (end.end === 'succeeded' && outputs !== undefined) {
         const plain = Object.entries(outputs).map(([name, of]) => [
           name,

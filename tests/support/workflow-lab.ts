@@ -49,7 +49,8 @@ export interface WorkflowLab {
   bodies: Record<string, StepBody>;
   /** True: the step worker sends no heartbeats, as if its node were gone. */
   isSilent: boolean;
-  start(input: RunPipelineInput): Promise<StartedRun>;
+  /** The id of the run is a new one if none is given. */
+  start(input: RunPipelineInput, id?: string): Promise<StartedRun>;
   run(plan: Plan, params?: Params): Promise<RunPipelineResult>;
   restartControl(): Promise<void>;
   close(): Promise<void>;
@@ -107,8 +108,7 @@ export async function openWorkflowLab(): Promise<WorkflowLab> {
     registered,
     bodies: {},
     isSilent: false,
-    async start(input) {
-      const runId = randomBytes(8).toString('hex');
+    async start(input, runId = randomBytes(8).toString('hex')) {
       const handle = await env.client.workflow.start(RUN_PIPELINE, {
         workflowId: pipelineRunWorkflowId(runId),
         taskQueue: CONTROL_QUEUE,
