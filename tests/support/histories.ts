@@ -1,17 +1,19 @@
 import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils';
-import { pipelineRunWorkflowId } from '../../workflows/contract';
+import { pipelineRunWorkflowId, segmentWorkflowId } from '../../workflows/contract';
+import { subPipeline } from '../graphs/choices';
 import { listSteps } from '../../pipelines/step-reasons';
 import { plan, step } from './plans';
 import { until } from './step-lab';
 import { stepFailure, untilAborted, type WorkflowLab } from './workflow-lab';
 
-/** Histories of finished runs, one per shape; never edited, only added to by `npm run histories`. */
+/** Histories of finished workflows, by shape; never edited, only added to by `npm run histories`. */
 const FOLDER = join(__dirname, '..', 'replay', 'histories');
 
 /** What the tests read of an event. */
 export interface HistoryEvent {
+  readonly workflowExecutionStartedEventAttributes?: { readonly workflowId?: string };
   readonly workflowTaskCompletedEventAttributes?: {
     readonly sdkMetadata?: { readonly coreUsedFlags?: readonly number[] };
   };
@@ -35,15 +37,30 @@ export function readHistories(): Record<string, RecordedHistory> {
   );
 }
 
-/** Runs each shape on the lab and writes its history. */
+/** Runs each shape that has no history on the lab, and writes its history and those of its parts. */
 export async function recordHistories(lab: WorkflowLab): Promise<void> {
   mkdirSync(FOLDER, { recursive: true });
+  const there = Object.keys(readHistories());
   for (const [shape, run] of Object.entries(SHAPES)) {
+    if (there.includes(shape)) continue;
     const runId = await run(lab);
-    const handle = lab.env.client.workflow.getHandle(pipelineRunWorkflowId(runId));
-    const history: unknown = JSON.parse(historyToJSON(await handle.fetchHistory()));
-    writeFileSync(join(FOLDER, `${shape}.json`), `${JSON.stringify(withoutMachine(history))}\n`);
+    await record(lab, pipelineRunWorkflowId(runId), shape);
+    for (let part = 0; part < (PARTS[shape] ?? 0); part += 1) {
+      await record(lab, segmentWorkflowId(runId, part), `${shape}-part-${part + 1}`);
+    }
   }
+}
+
+async function record(lab: WorkflowLab, workflowId: string, name: string): Promise<void> {
+  const handle = lab.env.client.workflow.getHandle(workflowId);
+  const history: unknown = JSON.parse(historyToJSON(await handle.fetchHistory()));
+  writeFileSync(join(FOLDER, `${name}.json`), `${JSON.stringify(withoutMachine(history))}\n`);
+}
+
+/** The id under which a history was recorded: ids of parts are made of it. */
+export function workflowIdOf({ events }: RecordedHistory): string | undefined {
+  const started = events.find((event) => event.workflowExecutionStartedEventAttributes);
+  return started?.workflowExecutionStartedEventAttributes?.workflowId;
 }
 
 /** Replay needs neither who ran it nor where its files lay. */
@@ -165,7 +182,43 @@ const SHAPES: Readonly<Record<string, Shape>> = {
     await started.result();
     return started.runId;
   },
+  parts: async (lab) => {
+    lab.bodies = {};
+    const nothing = { uses: 'builtin/nothing' } as const;
+    const many = Array.from({ length: 420 }, (_, i) =>
+      step(`n${i}`, { ...nothing, after: [i % 10 === 0 ? 'first' : `n${i - 1}`] }),
+    );
+    const ends = Array.from({ length: 42 }, (_, i) => `n${10 * i + 9}`);
+    const last = step('last', { ...nothing, after: ends });
+    return (await lab.run(plan([step('first'), ...many, last]))).runId;
+  },
+  handlers: async (lab) => {
+    lab.bodies = { train: () => Promise.reject(stepFailure('data', 'no rows')) };
+    const handled = {
+      ...plan([step('train')]),
+      onSuccess: [step('tell')],
+      onFailure: [step('warn')],
+      always: [step('clean')],
+    };
+    return (await lab.run(handled)).runId;
+  },
+  'sub-pipeline': async (lab) => {
+    const shape = subPipeline();
+    lab.bodies = Object.fromEntries(
+      Object.entries(shape.behaviours ?? {}).map(([key, { outputs = {} }]) => [
+        key,
+        () => Promise.resolve(outputs),
+      ]),
+    );
+    return (await lab.run(shape.plan)).runId;
+  },
 };
 
-/** The shapes that have a history. */
-export const SHAPE_NAMES: readonly string[] = Object.keys(SHAPES);
+/** How many workflows carry out a shape that is too large for one. */
+const PARTS: Readonly<Record<string, number>> = { parts: 2 };
+
+/** Everything that has a history: the shapes, and the parts of large ones. */
+export const SHAPE_NAMES: readonly string[] = Object.keys(SHAPES).flatMap((shape) => [
+  shape,
+  ...Array.from({ length: PARTS[shape] ?? 0 }, (_, i) => `${shape}-part-${i + 1}`),
+]);

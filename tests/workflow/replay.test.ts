@@ -4,6 +4,7 @@ import {
   readHistories,
   recordHistories,
   SHAPE_NAMES,
+  workflowIdOf,
   type RecordedHistory,
 } from '../support/histories';
 import { openWorkflowLab } from '../support/workflow-lab';
@@ -28,7 +29,7 @@ beforeAll(async () => {
 
 async function replay(history: RecordedHistory): Promise<string> {
   try {
-    await Worker.runReplayHistory(options, history);
+    await Worker.runReplayHistory(options, history, workflowIdOf(history));
     return 'same';
   } catch (error) {
     return error instanceof Error ? error.name : String(error);
