@@ -41,6 +41,8 @@ export const Config = z.object({
   /** Whom steps run as, for a worker that may change its user (root); its own user if unset. */
   ANNEAL_STEP_USER: User.optional(),
   ANNEAL_SLOTS: z.coerce.number().int().min(1).max(256).default(4),
+  /** How much of unpacked code bundles a step worker keeps, in MiB; those used longest ago go first. */
+  ANNEAL_CODE_CACHE_MIB: z.coerce.number().int().min(0).max(1_000_000_000).default(5_120),
   /** `stdin`: the secrets come as one JSON object, so that no environment holds them. */
   ANNEAL_SECRETS: z.enum(['environment', 'stdin']).default('environment'),
   /** How often the control worker looks for runs whose workflow was terminated or is gone. */

@@ -27,6 +27,7 @@ const THREADS = { UV_THREADPOOL_SIZE: '8' };
 /** The step worker runs other people's code: where it finds its tools, never database or bucket. */
 const OF_STEPS = [
   'ANNEAL_NODE',
+  'ANNEAL_CODE_CACHE_MIB',
   'ANNEAL_POOLS',
   'ANNEAL_SLOTS',
   'ANNEAL_STEP_USER',

@@ -10,6 +10,8 @@ export interface NodeContext {
   readonly folder: string;
   /** The compiled steps/runner.ts, which runs function steps. */
   readonly runner: string;
+  /** How many bytes of unpacked code bundles stay on the node's disk; 5 GiB unless given. */
+  readonly codeCacheBytesMax?: number;
   /** How long a step may be silent before people are told; ten minutes unless given. */
   readonly stallMs?: number;
   /** Whom steps run as, if not as the worker. */

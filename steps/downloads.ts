@@ -1,10 +1,9 @@
 import { createHash } from 'node:crypto';
-import { constants, createWriteStream } from 'node:fs';
-import { cp, mkdir, rename, rm, stat } from 'node:fs/promises';
+import { createWriteStream } from 'node:fs';
+import { mkdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join, resolve, sep } from 'node:path';
 import { Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { extract } from 'tar';
 import { AppError, isAppError } from '../errors/app-error';
 import type { Download } from '../schemas/attempts';
 import type { Http } from '../sdk/http';
@@ -19,13 +18,14 @@ export interface Downloader {
   readonly http: Http;
   readonly signal: AbortSignal;
 }
-interface Source {
+/** Bytes behind a URL. */
+export interface Source {
   readonly url: string;
   readonly digest: string;
 }
 
 /** Fetches a file and makes sure that it has its digest; visible only when whole. */
-async function fetchFile(
+export async function fetchFile(
   { signal }: Downloader,
   { url, digest }: Source,
   target: string,
@@ -115,36 +115,4 @@ function inside(folder: string, path: string): string {
 async function isRight(file: string, digest: string): Promise<boolean> {
   const info = await stat(file).catch(() => undefined);
   return info?.isFile() === true && (await hashFile(file)) === digest;
-}
-
-/** Unpacks a code bundle once per digest; returns its folder, never written to by steps. */
-export async function fetchCode(
-  downloader: Downloader,
-  code: Source,
-  cache: string,
-): Promise<string> {
-  const folder = join(cache, code.digest);
-  if ((await stat(folder).catch(() => undefined))?.isDirectory() === true) return folder;
-  const temporary = `${folder}.${crypto.randomUUID()}`;
-  const archive = `${temporary}.tar.gz`;
-  try {
-    await downloader.http.repeat(() => fetchFile(downloader, code, archive));
-    await mkdir(temporary, { recursive: true });
-    // tar refuses absolute paths and '..'; links, which could lead outside, are left out
-    const filter = (_path: string, entry: object): boolean =>
-      'type' in entry && entry.type !== 'SymbolicLink' && entry.type !== 'Link';
-    await extract({ file: archive, cwd: temporary, strict: true, filter });
-    await rename(temporary, folder).catch(async (error: unknown) => {
-      if ((await stat(folder).catch(() => undefined)) === undefined) throw error;
-    }); // another attempt was quicker
-  } finally {
-    await rm(archive, { force: true });
-    await rm(temporary, { recursive: true, force: true });
-  }
-  return folder;
-}
-
-/** A copy for one attempt: a step may write into its working folder, the cache stays as it is. */
-export async function copyCode(from: string, to: string): Promise<void> {
-  await cp(from, to, { recursive: true, mode: constants.COPYFILE_FICLONE });
 }

@@ -21,6 +21,8 @@ import { removeFolderOf } from './step-user';
 const HEARTBEAT_MS = 2_000;
 /** An api that is upgraded or moved is back within this; what waits may be days of training. */
 const API_PATIENCE_MS = 10 * 60_000;
+/** Of unpacked code bundles unless told: hundreds of ordinary projects. */
+const CODE_CACHE_BYTES_MAX = 5 * 1024 ** 3;
 /** Once the step was told to stop, its node may vanish at any time. */
 const LAST_PATIENCE_MS = 15_000;
 
@@ -80,7 +82,8 @@ async function runAttempt(attempt: Attempt): Promise<StepOutcome> {
   const { values: secrets, missing } = readSecretsOfStep(ticket.spec.secrets ?? []);
   const logs = new LogShipper(http, createMasks(Object.values(secrets)), refused);
   const root = attemptFolder(node, input);
-  const codeCache = join(node.folder, 'code');
+  const bytesMax = node.codeCacheBytesMax ?? CODE_CACHE_BYTES_MAX;
+  const codeCache = { folder: join(node.folder, 'code'), bytesMax };
   const { signal } = attempt;
   try {
     if (missing.length > 0) return await fail({ http, logs }, lackOf(missing, node));

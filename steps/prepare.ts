@@ -4,7 +4,9 @@ import { isArtifactRef } from '../dag/scope';
 import type { AttemptTicket, Download } from '../schemas/attempts';
 import { placesBelow } from './contract';
 import type { Workplace } from './contract';
-import { copyCode, fetchArtifact, fetchCode, isUnusable } from './downloads';
+import { copyCode } from './code-cache';
+import type { CodeCache } from './code-cache';
+import { fetchArtifact, isUnusable } from './downloads';
 import type { Downloader } from './downloads';
 import type { LogShipper } from './logs';
 
@@ -12,7 +14,7 @@ import type { LogShipper } from './logs';
 export interface Preparation extends Downloader {
   readonly ticket: AttemptTicket;
   readonly root: string; // of this attempt alone
-  readonly codeCache: string;
+  readonly codeCache: CodeCache;
   readonly logs: LogShipper;
 }
 
@@ -26,7 +28,7 @@ export async function prepareWorkplace(preparation: Preparation): Promise<Workpl
     await mkdir(folder, { recursive: true });
   }
   if (ticket.code !== null) {
-    await copyCode(await fetchCode(preparation, ticket.code, codeCache), cwd);
+    await copyCode(preparation, { ...ticket.code, to: cwd }, codeCache);
   }
   await writeFile(places.paramsFile, JSON.stringify(ticket.params));
   const fetched = await fetchInputs(preparation);

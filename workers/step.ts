@@ -33,7 +33,9 @@ async function main(): Promise<void> {
   const connection = await connectTemporal(config, stop);
   if (connection === undefined) return;
   const name = config.ANNEAL_NODE ?? hostname();
-  const executeStep = createExecuteStep({ name, api, token, folder, runner, user });
+  const codeCacheBytesMax = config.ANNEAL_CODE_CACHE_MIB * 1024 ** 2;
+  const node = { name, api, token, folder, runner, user, codeCacheBytesMax };
+  const executeStep = createExecuteStep(node);
   const pools = config.ANNEAL_POOLS.split(',').map((pool) => pool.trim());
   const workers = await Promise.all(
     pools.map((pool) =>
