@@ -150,9 +150,11 @@ class Expansion {
     const ends = this.level(inner, { prefix: `${key}.`, entry, item, group: key });
     if (outputs !== undefined) {
       const beside = outputs.needs.map((need) => `${key}.${need}`);
-      const needs = beside.length > 0 ? beside : entry;
-      const last = { ...own, settings: outputs.settings };
-      this.add({ key: key + OUTPUTS, kind: 'step', needs, ...last });
+      // what it reads may be there although another step fails: then the whole has no outputs
+      const needs = beside.length > 0 ? ends : [...entry, ...ends];
+      const skippedWith = beside.length > 0 ? beside : entry;
+      const last = { ...own, settings: outputs.settings, skippedWith };
+      this.add({ key: key + OUTPUTS, kind: 'step', needs: [...needs], ...last });
       ends.push(key + OUTPUTS);
     }
     this.add({ key, kind: 'join', needs: [...begin, ...ends], settings, ...given({ group }) });

@@ -251,10 +251,10 @@ export class ReadyQueue {
     if (broken !== undefined) {
       return [{ key: node.key, end: 'blocked', reason: `${broken} did not succeed` }];
     }
-    const allSkipped =
-      node.needs.length > 0 && node.needs.every((key) => this.ends.get(key) === 'skipped');
+    const { skippedWith: read = node.needs } = node;
+    const allSkipped = read.length > 0 && read.every((key) => this.ends.get(key) === 'skipped');
     if (allSkipped) {
-      const reason = `${node.needs[0] ?? 'its need'} was skipped`;
+      const reason = `${read[0] ?? 'its need'} was skipped`;
       return [{ key: node.key, end: 'skipped', reason }];
     }
     const stopped = this.groupOf(node)?.stopped;

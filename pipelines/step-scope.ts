@@ -105,13 +105,14 @@ function listsOf(scope: Scope, earlier: readonly ScopeStep[]): Map<unknown, numb
   const seen = new Map<string, number>();
   const lists = new Map<unknown, number[]>();
   for (const { step, isForeach, item, outputs } of earlier) {
-    if (!isForeach || item === undefined) continue;
-    const position = seen.get(step) ?? 0;
-    seen.set(step, position + 1);
+    if (!isForeach) continue;
     const list = steps[nameBeside(step)]?.outputs;
     const positions = lists.get(list) ?? [];
+    lists.set(list, positions); // also of a foreach over an empty list
+    if (item === undefined) continue;
+    const position = seen.get(step) ?? 0;
+    seen.set(step, position + 1);
     if (outputs !== null) positions.push(position);
-    lists.set(list, positions);
   }
   return lists;
 }

@@ -40,6 +40,8 @@ export interface GraphNode {
   readonly index: number; // position in the graph: the last word in every order
   /** Keys that must have succeeded. */
   readonly needs: readonly string[];
+  /** Those of them whose being skipped, all of them, skips this node; all unless told. */
+  readonly skippedWith?: readonly string[];
   /** Keys that must have ended, however. */
   readonly after?: readonly string[];
   readonly settings: number; // position in Graph.settings

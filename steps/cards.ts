@@ -1,5 +1,5 @@
 import { existsSync } from 'node:fs';
-import { readdir, stat } from 'node:fs/promises';
+import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAppError } from '../errors/app-error';
 import { CARD_BYTES_MAX, CARDS_MAX, CardName } from '../schemas/cards';
@@ -65,11 +65,14 @@ export class CardWatcher {
     const all = await readdir(folder).catch(() => []); // the step removed it
     const names = all.filter((name) => !UNFINISHED.test(name)).sort();
     for (const name of names.slice(0, NAMES_MAX)) {
-      const info = await stat(join(folder, name)).catch(() => undefined); // replaced meanwhile
+      const info = await lstat(join(folder, name)).catch(() => undefined); // replaced meanwhile
       if (info === undefined) continue;
       const stamp = [info.ino, info.size, info.mtimeMs].join('/');
       if (this.done.get(name) === stamp) continue;
-      if (await this.take(name, { ...told, stamp })) this.done.set(name, stamp);
+      if (info.isSymbolicLink()) {
+        this.note(name, 'it is a link, which may lead anywhere; write the file itself');
+        this.done.set(name, stamp);
+      } else if (await this.take(name, { ...told, stamp })) this.done.set(name, stamp);
     }
   }
 

@@ -51,7 +51,7 @@ describe('a sub-pipeline with a foreach', () => {
         [`sweep[${i}].fit[1]`, 'step', ['prep'], `sweep[${i}].fit`],
         [`sweep[${i}].fit`, 'join', [0, 1].map((j) => `sweep[${i}].fit[${j}]`), `sweep[${i}]`],
         [`sweep[${i}].best`, 'step', [`sweep[${i}].fit`], `sweep[${i}]`],
-        [`sweep[${i}]#outputs`, 'step', [`sweep[${i}].best`], `sweep[${i}]`],
+        [`sweep[${i}]#outputs`, 'step', [`sweep[${i}].fit`, `sweep[${i}].best`], `sweep[${i}]`],
         [
           `sweep[${i}]`,
           'join',

@@ -85,6 +85,7 @@ describe('the cards of a step', () => {
       `echo '{"a": ' > half.json`,
       'half.json is not kept: it is not valid JSON',
     ],
+    ['a link', 'ln -s /etc/hostname link.md', 'link.md is not kept: it is a link'],
     ['a pipe', 'mkfifo pipe.md', 'pipe.md is not kept: it cannot be read'],
   ])('that cannot be kept are no failure: %s', async (...[, script, note]) => {
     const { runId } = await lab.begin(shell(`cd "$ANNEAL_CARD_DIR"; ${script}`));

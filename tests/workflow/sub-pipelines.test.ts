@@ -237,3 +237,47 @@ describe('a sub-pipeline that stands alone', () => {
     });
   });
 });
+
+describe('the outputs of a sub-pipeline', () => {
+  it('are none where a step failed, also one that they do not read', async () => {
+    const fails = (): Promise<Outputs> => Promise.reject(stepFailure('crash', 'exit 1'));
+    lab.bodies = Object.fromEntries([0, 1, 2, 3].map((i) => [`s[${i}].x`, giveItem]));
+    lab.bodies['s[2].y'] = fails;
+    lab.bodies['s[3].y'] = fails;
+    const plan = compileYaml(
+      wrap(
+        `
+  s:
+    foreach: { i: params.is }
+    min_success: 0.5
+    steps:
+      x: { run: x, outputs: { v: value } }
+      y: { run: x, after: [x], retry: { max: 0 } }
+    outputs: { i: steps.x.outputs.v.i }
+  best: { uses: builtin/best, inputs: { runs: steps.s.outputs }, with: { by: i } }
+`,
+        'params: { is: [1, 2, 3, 4] }\n',
+      ),
+    );
+    const { runId, status, outputs } = await lab.run(plan);
+    expect(status).toBe('succeeded');
+    expect(outputs['best']).toMatchObject({ i: { value: 2 } }); // of the two that succeeded
+    const { 's[2]#outputs': failed, 's[1]#outputs': good } = await statuses(runId);
+    expect({ failed, good }).toEqual({ failed: 'skipped', good: 'succeeded' });
+  });
+
+  it('are skipped with the step that they read, though another one ran', async () => {
+    const plan = compileYaml(
+      wrap(`
+  s:
+    steps:
+      x: { if: 1 > 2, run: x, outputs: { v: value } }
+      z: { run: x }
+    outputs: { v: steps.x.outputs.v }
+`),
+    );
+    const { runId, status } = await lab.run(plan);
+    expect(status).toBe('succeeded');
+    expect(await statuses(runId)).toMatchObject({ 's.z': 'succeeded', 's#outputs': 'skipped' });
+  });
+});
