@@ -111,6 +111,24 @@ describe('the outputs of a foreach step as an input', () => {
 });
 
 describe('other inputs', () => {
+  it('come as a file of no items if the list is empty', async () => {
+    const give = step('give', {
+      argv: ['sh', '-c', `echo '{"list": []}' > "$ANNEAL_OUTPUT_DIR/outputs.json"`],
+      outputs: { list: { value: true } },
+    });
+    const each = step('fit', {
+      foreach: { n: 'steps.give.outputs.list' },
+      argv: ['true'],
+      outputs: { text: { value: true } },
+    });
+    const argv = ['cat', '${{ inputs.runs.path }}'];
+    const train = step('train', { argv, inputs: { runs: 'steps.fit.outputs' } });
+    const { runId } = await lab.begin(plan([give, each, train]));
+    expect(await runStep(lab, runId, { stepKey: 'give' })).toMatchObject({ kind: 'succeeded' });
+    expect(await runStep(lab, runId)).toMatchObject({ kind: 'succeeded' });
+    expect(await lab.logs(runId)).toEqual(['stdout: []']);
+  });
+
   it('that are values come as text or JSON', async () => {
     const train = step('train', {
       argv: ['sh', '-c', 'echo "$ANNEAL_INPUT_NAME $ANNEAL_INPUT_LRS $ANNEAL_INPUT_ONE"'],
