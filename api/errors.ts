@@ -79,6 +79,9 @@ function isMlflowUrl(url: string): boolean {
   return /^\/(ajax-)?api\/[23]\.0\//.test(url);
 }
 
+/** Where it failed, and what lay behind that. */
 function stackOf(cause: unknown): string {
-  return cause instanceof Error ? (cause.stack ?? cause.message) : String(cause);
+  if (!(cause instanceof Error)) return String(cause);
+  const stack = cause.stack ?? cause.message;
+  return cause.cause === undefined ? stack : `${stack}\ncaused by ${stackOf(cause.cause)}`;
 }

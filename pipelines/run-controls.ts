@@ -4,7 +4,7 @@ import * as stored from '../storage/postgres/pipeline-runs';
 import type { ControlRun } from '../workflows/contract';
 import { finishPipelineRun, getPipelineRun, type PipelineRunStart } from './pipeline-runs';
 
-/** Asks a run to stop; its steps get the time to save. INVALID_STATE if it has ended. */
+/** Asks a run to stop; its steps get the time to save, and its pause ends. INVALID_STATE if it has ended. */
 export async function cancelPipelineRun(
   deps: PipelineRunStart,
   key: stored.PipelineRunKey,
@@ -20,6 +20,7 @@ export async function cancelPipelineRun(
     const { projectId, id: runId } = key;
     await finishPipelineRun(deps, { projectId, runId, status: 'cancelled', reason });
   }
+  await stored.endPause(deps.postgres, key); // the workflow has ended its pause, too
   return getPipelineRun(deps, key);
 }
 

@@ -9,6 +9,19 @@ export interface RunEnd {
   readonly reason?: string;
 }
 
+/** Does what somebody asks for; says in words why it cannot be done. */
+export type ApplyControl = (
+  control: ControlRun,
+) => string | undefined | Promise<string | undefined>;
+/** How a run is stopped and steered from outside. */
+export interface Steering {
+  readonly cancelRequested: Promise<never>;
+  /** Somebody has paused the run and it was not cancelled since. */
+  readonly isPaused: () => boolean;
+  /** Says who applies changes from here on; while nobody does, they wait. */
+  readonly steer: (apply: ApplyControl | undefined) => void;
+}
+
 /** The end of a run by the ends of its steps; its handlers change nothing of it. */
 export function endOf({ isCancelled, failed }: SegmentResult): RunEnd {
   const [first] = failed;
@@ -19,20 +32,26 @@ export function endOf({ isCancelled, failed }: SegmentResult): RunEnd {
 
 /**
  * Runs the exit handlers of a run whose steps have ended. They are steps of their own: a failed one is
- * recorded like any other, and a cancel of the run does not reach them.
+ * recorded like any other. A pause of the run holds them, too; a cancel ends that pause, and does not
+ * reach them otherwise.
  */
 export async function runHandlers(
   run: InterpretedRun,
   end: RunEnd,
-  going: {
-    readonly carried: CarriedState | undefined;
-    readonly steer: (apply: (control: ControlRun) => string | undefined) => void;
-  },
+  going: { readonly carried: CarriedState | undefined; readonly steering: Steering },
 ): Promise<Interpreted> {
   const { projectId, runId } = run;
   const { status, reason = '' } = end;
+  const { carried, steering } = going;
+  steering.steer(undefined); // the steps take no change any more
   const segment = await beginHandlers({ projectId, runId, status, reason });
-  const interpreter = new Interpreter(run, segment, going.carried);
-  going.steer((control) => interpreter.control(control));
+  const interpreter = new Interpreter(run, segment, carried);
+  const holdOrGoOn = (): void => {
+    const action = steering.isPaused() ? 'pause' : 'continue';
+    interpreter.control({ action, actor: 'run', reason: '' });
+  };
+  holdOrGoOn();
+  steering.cancelRequested.catch(holdOrGoOn);
+  steering.steer((control) => interpreter.control(control));
   return interpreter.interpret();
 }

@@ -26,10 +26,12 @@ import {
 } from './contract';
 import { Interpreter, type InterpretedRun } from './interpreter';
 import { beginRun, finishRun } from './proxies';
-import { endOf, runHandlers, type RunEnd } from './run-handlers';
+import { endOf, runHandlers, type ApplyControl, type RunEnd, type Steering } from './run-handlers';
 import { controlSegment, type runSegment } from './run-segment';
 
 const ID_PREFIX = 'pipeline-run/';
+const PAUSED_TOO_LATE =
+  'the run was cancelled, so nothing of it is paused: skip a handler that must not run';
 /** Answers true once the run has taken it. */
 export const controlRunUpdate = defineUpdate<boolean, [ControlRun]>(CONTROL_RUN_UPDATE);
 
@@ -41,18 +43,16 @@ export async function runPipeline(input: RunPipelineInput): Promise<RunPipelineR
   const { workflowId } = workflowInfo();
   const runId = workflowId.startsWith(ID_PREFIX) ? workflowId.slice(ID_PREFIX.length) : workflowId;
   const projectId = input.projectId ?? 'default';
-  const { cancelRequested } = CancellationScope.current();
-  const steer = answerControls();
+  const steering = answerControls(input.carried?.isPaused ?? false);
   // a cancelled run still writes its end, so only the steps are in a scope that can be cancelled
   return CancellationScope.nonCancellable(async () => {
     const begun = await begin(input, { projectId, runId });
     const { priority = PRIORITY_DEFAULT } = input;
     const run = { projectId, runId, pipeline: begun.pipeline, priority };
-    const result =
-      input.handled ?? (await interpretSteps({ input, run, begun }, { cancelRequested, steer }));
+    const result = input.handled ?? (await interpretSteps({ input, run, begun }, steering));
     const end = endOf(result);
     if (begun.hasHandlers === true) {
-      const handled = await runHandlers(run, end, { carried: handlersOf(input), steer });
+      const handled = await runHandlers(run, end, { carried: handlersOf(input), steering });
       if (!handled.isDone) {
         return continueAsNew<typeof runPipeline>({
           ...input,
@@ -109,11 +109,6 @@ function isTaken(error: unknown): boolean {
   return error instanceof ApplicationFailure && error.type === 'ALREADY_EXISTS';
 }
 
-/** How a run is stopped and steered from outside. */
-interface Steering {
-  readonly cancelRequested: Promise<never>;
-  readonly steer: (apply: ApplyControl) => void;
-}
 interface WholeRun {
   readonly input: RunPipelineInput;
   readonly run: InterpretedRun;
@@ -134,25 +129,32 @@ async function interpretWhole(
   return continueAsNew<typeof runPipeline>({ ...input, carried: interpreted.carried });
 }
 
-type ApplyControl = (control: ControlRun) => string | undefined | Promise<string | undefined>;
-
 /**
- * Lets the run be steered from its first moment on: a change that comes before there is anything to
- * steer waits. The answer says who applies changes; that one says in words why it cannot.
+ * Lets the run be steered from its first moment on, also when it is cancelled: a change that comes
+ * while there is nothing to steer waits. Who applies changes says in words why it cannot.
  */
-function answerControls(): (apply: ApplyControl) => void {
+function answerControls(wasPaused: boolean): Steering {
+  const { cancelRequested } = CancellationScope.current();
   let apply: ApplyControl | undefined; // first the steps, then the handlers
-  setHandler(
-    controlRunUpdate,
-    async (control) => {
-      await condition(() => apply !== undefined);
-      const problem = await apply?.(control);
-      if (problem !== undefined) throw ApplicationFailure.nonRetryable(problem, 'INVALID_STATE');
-      return true;
-    },
-    { validator: refuse },
-  );
-  return (next) => (apply = next);
+  let isPaused = wasPaused;
+  let isCancelled = false;
+  cancelRequested.catch(() => {
+    isCancelled = true;
+    isPaused = false;
+  });
+  const take = async (control: ControlRun): Promise<boolean> => {
+    await condition(() => apply !== undefined);
+    const { action } = control;
+    const isTooLate = isCancelled && action === 'pause';
+    if (!isTooLate && (action === 'pause' || action === 'continue')) isPaused = action === 'pause';
+    const problem = isTooLate ? PAUSED_TOO_LATE : await apply?.(control);
+    if (problem !== undefined) throw ApplicationFailure.nonRetryable(problem, 'INVALID_STATE');
+    return true;
+  };
+  setHandler(controlRunUpdate, (control) => CancellationScope.nonCancellable(() => take(control)), {
+    validator: refuse,
+  });
+  return { cancelRequested, isPaused: () => isPaused, steer: (next) => (apply = next) };
 }
 
 function refuse(control: ControlRun): void {

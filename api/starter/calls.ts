@@ -48,16 +48,25 @@ function unavailable(timeoutMs: number, cause?: unknown): AppError {
 }
 
 function translate(error: unknown, timeoutMs: number): unknown {
-  if (error instanceof WorkflowUpdateFailedError && error.cause instanceof ApplicationFailure) {
-    const { type, message } = error.cause;
-    if (isErrorCode(type)) return new AppError(type, message, { cause: error });
-  }
+  if (error instanceof WorkflowUpdateFailedError) return refused(error);
   if (error instanceof WorkflowUpdateRPCTimeoutOrCancelledError) {
     const late = `Nobody took the change within ${timeoutMs / 1000} s`;
     const message = `${late}; it may still be made once Temporal and the control worker run.`;
     return new AppError('TEMPORAL_UNAVAILABLE', message, { cause: error });
   }
   return grpcCode(error) === undefined ? error : unavailable(timeoutMs, error);
+}
+
+/** A workflow refuses a change with one of our codes; whatever else it fails with is a mistake of ours. */
+function refused(error: WorkflowUpdateFailedError): AppError {
+  const { cause } = error;
+  if (cause instanceof ApplicationFailure && isErrorCode(cause.type)) {
+    return new AppError(cause.type, cause.message, { cause: error });
+  }
+  const why = cause?.message ?? 'it gave no reason';
+  return new AppError('INTERNAL', `The workflow failed to take the change: ${why}.`, {
+    cause: error,
+  });
 }
 
 function isErrorCode(type: string | null | undefined): type is ErrorCode {

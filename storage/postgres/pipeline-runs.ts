@@ -59,6 +59,7 @@ WITH steered AS (
 )
 ${INSERT_AUDIT}
 VALUES ($1, $5, 'pipeline-run.' || $6, 'pipeline-run/' || $2, $7)`;
+const END_PAUSE = 'UPDATE pipeline_runs SET is_paused = false WHERE project_id = $1 AND id = $2';
 const FIND = `SELECT ${COLUMNS} FROM pipeline_runs WHERE project_id = $1 AND id = $2`;
 const FIND_SOME = `SELECT ${COLUMNS} FROM pipeline_runs WHERE project_id = $1 AND id = ANY($2)`;
 const FIND_BY_RUN_KEY = `
@@ -135,6 +136,11 @@ export async function steerPipelineRun(
   const { projectId, id, isPaused, priority, actor, action, detail } = steered;
   const values = [projectId, id, isPaused ?? null, priority ?? null, actor, action];
   await sql.query(STEER, [...values, JSON.stringify(detail)]);
+}
+
+/** A run that was cancelled is not paused any more. */
+export async function endPause(sql: Sql, key: PipelineRunKey): Promise<void> {
+  await sql.query(END_PAUSE, [key.projectId, key.id]);
 }
 
 /** Writes how a run ended; the first end stays. */

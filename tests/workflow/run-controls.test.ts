@@ -3,13 +3,12 @@ import { controlPipelineRun } from '../../pipelines/run-controls';
 import { listSteps } from '../../pipelines/step-reasons';
 import { listAudit } from '../../storage/postgres/audit';
 import type { ControlRun } from '../../workflows/contract';
+import { gate } from '../support/gate';
 import { plan, step } from '../support/plans';
 import {
   openWorkflowLab,
   stepFailure,
-  untilAborted,
   type StartedRun,
-  type StepBody,
   type WorkflowLab,
 } from '../support/workflow-lab';
 
@@ -38,20 +37,6 @@ function control(run: StartedRun, asked: Asked): Promise<unknown> {
 async function statuses(run: StartedRun): Promise<Record<string, string>> {
   const steps = await listSteps(lab.database, { projectId, runId: run.runId });
   return Object.fromEntries(steps.map((s) => [s.key, s.status]));
-}
-/** A body that runs until it is released, and a promise of its begin. */
-function gate(): { body: StepBody; begun: Promise<void>; open: () => void } {
-  let open: () => void = () => undefined;
-  let begin: () => void = () => undefined;
-  const opened = new Promise<void>((resolve) => (open = resolve));
-  const begun = new Promise<void>((resolve) => (begin = resolve));
-  const body: StepBody = async (_input, signal) => {
-    begin();
-    await Promise.race([opened, untilAborted(signal)]);
-    if (signal.aborted) throw stepFailure('preempted', 'stopped');
-    return {};
-  };
-  return { body, begun, open };
 }
 
 describe('a run that is steered', () => {
