@@ -1,4 +1,4 @@
-import type { EndedNode } from '../schemas/graph';
+import type { EndedNode, GraphNode } from '../schemas/graph';
 
 /**
  * How the join of a foreach or a sub-pipeline ends: with enough successes it succeeds, with no node
@@ -23,4 +23,12 @@ export function endOfJoin(key: string, ends: readonly EndedNode[], minSuccess: n
   }
   const count = wanted.length > 1 ? `${failed.length} of ${wanted.length} failed; ` : '';
   return { key, end: 'failed', reason: `${count}${first.key}: ${first.reason ?? 'failed'}` };
+}
+
+/** The first of the needs whose being skipped skips a node, if all of those were; otherwise undefined. */
+export function skippedBy(
+  { needs, skippedWith = needs }: Pick<GraphNode, 'needs' | 'skippedWith'>,
+  isSkipped: (key: string) => boolean,
+): string | undefined {
+  return skippedWith.every(isSkipped) ? skippedWith[0] : undefined;
 }

@@ -2,7 +2,7 @@ import type { EndedNode, Graph, GraphNode, NodeEnd } from '../schemas/graph';
 import { append } from './group-by';
 import { GroupState } from './group-state';
 import { Heap } from './heap';
-import { endOfJoin } from './joins';
+import { endOfJoin, skippedBy } from './joins';
 import { Members } from './members';
 
 /** Never more steps at once: keeps a workflow's commands and history within Temporal's limits. */
@@ -251,11 +251,9 @@ export class ReadyQueue {
     if (broken !== undefined) {
       return [{ key: node.key, end: 'blocked', reason: `${broken} did not succeed` }];
     }
-    const { skippedWith: read = node.needs } = node;
-    const allSkipped = read.length > 0 && read.every((key) => this.ends.get(key) === 'skipped');
-    if (allSkipped) {
-      const reason = `${read[0] ?? 'its need'} was skipped`;
-      return [{ key: node.key, end: 'skipped', reason }];
+    const skipped = skippedBy(node, (key) => this.ends.get(key) === 'skipped');
+    if (skipped !== undefined) {
+      return [{ key: node.key, end: 'skipped', reason: `${skipped} was skipped` }];
     }
     const stopped = this.groupOf(node)?.stopped;
     if (stopped !== undefined) return [{ key: node.key, end: 'blocked', reason: stopped }];

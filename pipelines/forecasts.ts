@@ -1,6 +1,7 @@
 import { bestOf, outputsOf } from '../dag/builtins';
 import { ExpressionError } from '../dag/expressions';
 import { resolveInputs, scopeFor } from '../dag/scope';
+import { skippedBy } from '../dag/joins';
 import { inOrder } from '../dag/placed-graph';
 import { outermost, rowOf, templatesOf, type Template } from '../dag/templates';
 import { found, isAppError } from '../errors/app-error';
@@ -134,9 +135,9 @@ class Forecaster {
   }
 
   private async forecastNode(spec: StepSpec, node: GraphNode): Promise<Forecast> {
-    const { needs } = node;
-    if (needs.length > 0 && needs.every((need) => this.skipped.has(need))) {
-      return { outcome: 'skip', reason: `${needs[0] ?? ''} is skipped`, outputs: null };
+    const skipped = skippedBy(node, (key) => this.skipped.has(key));
+    if (skipped !== undefined) {
+      return { outcome: 'skip', reason: `${skipped} is skipped`, outputs: null };
     }
     const scope = this.scope(spec, node);
     const verdict = judge({ spec }, scope);
