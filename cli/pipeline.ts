@@ -5,14 +5,13 @@ import { resolveParams } from '../dag/params';
 import { placeSteps, showGraph } from '../dag/placed-graph';
 import { planId } from '../dag/plan-id';
 import { AppError, isAppError } from '../errors/app-error';
-import type { Params, Plan } from '../schemas/plan';
-import { loadPipeline } from '../sdk/load-pipeline';
+import type { Params } from '../schemas/plan';
 import { planToYaml } from '../sdk/plan-yaml';
 import { contextOf } from './context';
 import { renderGraph } from './graph-text';
 import { printLine, printResult } from './output';
 import { collect, parseParams } from './params';
-import { inFile } from './report';
+import { loadFile } from './project';
 
 const HELP = `
 Examples:
@@ -43,7 +42,7 @@ export function registerPipeline(program: Command): void {
     .description('print a pipeline as YAML or as its canonical plan')
     .addOption(new Option('--to <form>', 'what to print').choices(['yaml', 'plan']).default('yaml'))
     .action(async (file: string, { to }: { readonly to: 'yaml' | 'plan' }) => {
-      const loaded = await load(file);
+      const loaded = await loadFile(file);
       if (to === 'yaml') printLine(planToYaml(loaded).trimEnd());
       else printResult('json', loaded);
     });
@@ -54,7 +53,7 @@ async function validate(files: readonly string[], _: unknown, command: Command):
   const rows: string[][] = [];
   for (const file of files) {
     try {
-      const loaded = await load(file);
+      const loaded = await loadFile(file);
       rows.push([file, loaded.name, String(loaded.steps.length), planId(loaded)]);
     } catch (error) {
       if (!isAppError(error) || error.problems.length === 0) throw error;
@@ -77,7 +76,7 @@ interface PlanOptions {
   readonly full: boolean;
 }
 async function plan(file: string, options: PlanOptions, command: Command): Promise<void> {
-  const loaded = await load(file);
+  const loaded = await loadFile(file);
   const params = resolveParams(loaded, parseParams(options.param, loaded.params) as Params);
   const graph = withHandlers(expandGraph(loaded, params), loaded, () => true);
   const placed = placeSteps(graph, []);
@@ -88,10 +87,4 @@ async function plan(file: string, options: PlanOptions, command: Command): Promi
   }
   const shown = showGraph(placed, { isFull: options.full });
   for (const line of renderGraph(shown, { isFull: options.full })) printLine(line);
-}
-
-async function load(file: string): Promise<Plan> {
-  return loadPipeline(file).catch((error: unknown) => {
-    throw inFile(file, error);
-  });
 }

@@ -1,16 +1,13 @@
 import type { Command } from 'commander';
-import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
-import { requireArgument } from '../errors/app-error';
 import type { PipelineRun, RunDiff } from '../schemas/pipeline-runs';
-import { sendCodeFiles } from '../sdk/code-files';
-import { packCode, uploadCode } from '../sdk/code-bundle';
 import { contextOf, pathOfRun, type CliContext } from './context';
-import { followRun } from './follow';
 import { describeGit, readGit } from './git';
 import { printForecast } from './forecast';
-import { printLine, printResult, say } from './output';
+import { printResult, say } from './output';
 import { collect, parseParams } from './params';
+import { sendCode } from './project';
+import { showStarted } from './run-start';
 
 interface ResumeOptions {
   readonly from?: string;
@@ -42,10 +39,9 @@ export function registerResume(run: Command): void {
 
 async function resume(id: string, options: ResumeOptions, command: Command): Promise<void> {
   const context = contextOf(command);
-  const { http, format, hint } = context;
+  const { http } = context;
   const before = await http.get<PipelineRun>(pathOfRun(id));
-  const { from, dryRun, follow } = options;
-  const { code } = options;
+  const { from, dryRun, code } = options;
   const git = code === undefined ? undefined : await readGit(resolve(code));
   const codeDigest = code === undefined ? undefined : await sendCode(context, code);
   const body = {
@@ -56,30 +52,13 @@ async function resume(id: string, options: ResumeOptions, command: Command): Pro
   };
   if (dryRun) return printForecast(context, `${pathOfRun(id)}/resume`, body);
   const started = await http.post<PipelineRun>(`${pathOfRun(id)}/resume`, body);
-  if (follow) {
-    process.exitCode = await followRun(context, { id: started.id });
-  } else if (format === 'json') {
-    printResult('json', started);
-  } else {
-    printLine(started.id);
-    say(`Started. Watch it with: ${hint(`run logs ${started.id} --follow`)}`);
-  }
+  await showStarted(context, started, options);
 }
 
 /** A value that was text stays text, even if it looks like a number. */
 function specsOf({ params }: PipelineRun): Record<string, { readonly type: 'string' }> {
   const texts = Object.entries(params).filter(([, value]) => typeof value === 'string');
   return Object.fromEntries(texts.map(([name]) => [name, { type: 'string' } as const]));
-}
-
-async function sendCode({ http }: CliContext, dir: string): Promise<string> {
-  const folder = resolve(dir);
-  requireArgument(existsSync(folder), `There is no folder '${folder}' to take the code from.`);
-  const packed = await packCode(folder);
-  for (const warning of packed.warnings) say(`warning: ${warning}`);
-  await sendCodeFiles(http, packed);
-  await uploadCode(http, packed);
-  return packed.digest;
 }
 
 async function diff({ http, format }: CliContext, a: string, b: string): Promise<void> {

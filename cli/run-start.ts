@@ -1,13 +1,8 @@
 import type { Command } from 'commander';
-import { existsSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { resolveParams } from '../dag/params';
-import { requireArgument } from '../errors/app-error';
 import type { PipelineRun } from '../schemas/pipeline-runs';
 import type { Params, Plan } from '../schemas/plan';
-import { sendCodeFiles } from '../sdk/code-files';
-import { packCode, uploadCode } from '../sdk/code-bundle';
-import { loadPipeline } from '../sdk/load-pipeline';
 import { PRIORITY_MAX, PRIORITY_MIN } from '../workflows/contract';
 import { contextOf, wholeNumber, type CliContext } from './context';
 import { followRun } from './follow';
@@ -15,7 +10,7 @@ import { readGit } from './git';
 import { printForecast } from './forecast';
 import { printLine, printResult, say } from './output';
 import { collect, parseParams } from './params';
-import { inFile } from './report';
+import { loadFile, sendCode } from './project';
 
 interface StartOptions {
   readonly param: readonly string[];
@@ -60,7 +55,7 @@ export function registerStart(run: Command): void {
 
 async function start(file: string, options: StartOptions, command: Command): Promise<void> {
   const context = contextOf(command);
-  const { http, format, hint } = context;
+  const { http } = context;
   const git = await readGit(resolve(options.code ?? dirname(file)));
   const template = await sendPipeline(context, file, options);
   if (options.dryRun) return printForecast(context, PATH, template);
@@ -70,36 +65,37 @@ async function start(file: string, options: StartOptions, command: Command): Pro
     ...(options.runKey === undefined ? {} : { runKey: options.runKey }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
   });
+  await showStarted(context, started, options);
+}
+
+/** Says that a run was started, or stays with it until its end. */
+export async function showStarted(
+  context: CliContext,
+  started: PipelineRun,
+  { follow }: { readonly follow: boolean },
+): Promise<void> {
   const { id } = started;
-  if (options.follow) {
+  if (follow) {
     process.exitCode = await followRun(context, { id });
-  } else if (format === 'json') {
+  } else if (context.format === 'json') {
     printResult('json', started);
   } else {
     printLine(id);
-    say(`Started. Watch it with: ${hint(`run logs ${id} --follow`)}`);
+    say(`Started. Watch it with: ${context.hint(`run logs ${id} --follow`)}`);
   }
 }
 
 /** Checks a pipeline file and its params, and sends its code: what a run of it is started from. */
 export async function sendPipeline(
-  { http }: CliContext,
+  context: CliContext,
   file: string,
   options: Pick<StartOptions, 'param' | 'code'> & { readonly dryRun?: boolean },
 ): Promise<{ readonly plan: Plan; readonly params: Params; readonly codeDigest: string }> {
-  const folder = resolve(options.code ?? dirname(file));
   // every mistake in the command is found before anything is sent
-  const plan = await loadPipeline(file).catch((error: unknown) => {
-    throw inFile(file, error);
-  });
+  const plan = await loadFile(file);
   const params = readParams(plan, options.param);
-  requireArgument(existsSync(folder), `There is no folder '${folder}' to take the code from.`);
-  const packed = await packCode(folder);
-  for (const warning of packed.warnings) say(`warning: ${warning}`);
-  await sendCodeFiles(http, packed, plan);
-  if (options.dryRun === true) rmSync(dirname(packed.file), { recursive: true });
-  else await uploadCode(http, packed);
-  return { plan, params, codeDigest: packed.digest };
+  const { code = dirname(file), dryRun } = options;
+  return { plan, params, codeDigest: await sendCode(context, code, { plan, dryRun }) };
 }
 
 /** What was given, after it was checked as the server will; defaults stay the server's business. */

@@ -2,10 +2,7 @@ import type { Command } from 'commander';
 import { contextOf, wholeNumber, type CliContext } from './context';
 import { printResult, say } from './output';
 import { registerCreate, whenOf } from './schedule-create';
-import type { Schedule } from '../schemas/schedules';
-
-/** What the api gives in one page. */
-const SCHEDULES_MAX = 100;
+import { SCHEDULES_MAX, type Schedule } from '../schemas/schedules';
 
 /** Registers `anneal schedule`: runs that are started by the clock. */
 export function registerSchedule(program: Command): void {

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { AppError, found, requireArgument } from '../errors/app-error';
-import { CARD_BYTES_MAX, CARDS_MAX } from '../schemas/cards';
+import { CARD_BYTES_MAX, CARDS_MAX, isJson } from '../schemas/cards';
 import type { Card, WriteCard } from '../schemas/cards';
 import { objectKey } from '../storage/objects/keys';
 import type { AttemptKey } from '../storage/postgres/attempts';
@@ -51,15 +51,6 @@ function toBytes({ name, text }: WriteCard): Buffer {
     requireArgument(isJson(text), `The card '${name}' is not valid JSON.`);
   }
   return bytes;
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
 }
 
 /** Puts the bytes into the store unless the project holds them; gives their digest. */

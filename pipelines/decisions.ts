@@ -6,7 +6,8 @@ import type { Plan } from '../schemas/plan';
 import { findStep, insertSteps, type StoredStep } from '../storage/postgres/steps';
 import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
 import { decideReuse, type ReuseVerdict } from './reuse';
-import { planOfRun, toSteps, withoutItems } from './segments';
+import { getPlan } from './plans';
+import { toSteps, withoutItems } from './segments';
 import { scopeOf } from './step-scope';
 
 export interface DecideStep {
@@ -48,7 +49,7 @@ export async function decideStep(
   const verdict = node.kind === 'expand' ? { verdict: 'run' as const } : judge(step, scope);
   if (verdict.verdict !== 'run') return verdict;
   if (node.kind !== 'expand') return decideReuse(deps, { run, key, step });
-  const plan = await planOfRun(deps, { projectId, planId: run.planId });
+  const plan = await getPlan(deps, { projectId, id: run.planId });
   const expanded = expandNode({ plan, node, item: step.item }, scope);
   if ('verdict' in expanded) return expanded;
   const { nodes, groups } = expanded;

@@ -3,7 +3,7 @@ import { handlerGraph, handlerSteps } from '../dag/handlers';
 import type { EndedRun, Segment } from '../schemas/graph';
 import { insertSteps } from '../storage/postgres/steps';
 import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
-import { planOfRun } from './segments';
+import { getPlan } from './plans';
 
 export interface BeginHandlers extends EndedRun {
   readonly projectId: string;
@@ -17,7 +17,7 @@ export interface BeginHandlers extends EndedRun {
 export async function beginHandlers(deps: PipelineRunDeps, begin: BeginHandlers): Promise<Segment> {
   const { projectId, runId, status, reason } = begin;
   const run = await getPipelineRun(deps, { projectId, id: runId });
-  const plan = await planOfRun(deps, { projectId, planId: run.planId });
+  const plan = await getPlan(deps, { projectId, id: run.planId });
   const first = expandGraph(plan, run.params).nodes.length;
   const steps = handlerSteps(plan, status).map((spec, i) => ({
     key: spec.name,

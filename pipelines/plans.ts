@@ -56,8 +56,15 @@ export async function prepareStored(
     throw new AppError('INVALID_ARGUMENT', "Give exactly one of 'plan' and 'planId'.");
   }
   if (id === undefined) return preparePlan({ plan: input.plan, params });
-  const plan = found(await findPlan(deps.postgres, { projectId, id }), 'plan', id);
-  return preparePlan({ plan, params });
+  return preparePlan({ plan: await getPlan(deps, { projectId, id }), params });
+}
+
+/** A stored plan, or NOT_FOUND. */
+export async function getPlan(
+  deps: { readonly postgres: Postgres },
+  key: { readonly projectId: string; readonly id: string },
+): Promise<Plan> {
+  return found(await findPlan(deps.postgres, key), 'plan', key.id);
 }
 
 function parsePlan(given: unknown): Plan {

@@ -1,12 +1,11 @@
 import { withFollowers } from '../dag/followers';
 import { suggest } from '../dag/suggest';
-import { AppError, found } from '../errors/app-error';
+import { AppError } from '../errors/app-error';
 import type { PipelineRun, ResumedStep, ResumePipelineRun } from '../schemas/pipeline-runs';
-import { findPlan } from '../storage/postgres/plans';
 import { listContents } from '../storage/postgres/step-content';
 import { forecastSteps } from './forecasts';
 import { getPipelineRun, startPrepared, type PipelineRunStart } from './pipeline-runs';
-import { preparePlan, type PreparedPlan } from './plans';
+import { getPlan, preparePlan, type PreparedPlan } from './plans';
 
 interface Resume {
   readonly projectId: string;
@@ -29,9 +28,9 @@ export async function resumePipelineRun(
     const message = `The run '${id}' is still under way (${before.status}): cancel it, or wait for its end, and resume it then.`;
     throw new AppError('INVALID_STATE', message);
   }
-  const plan = await findPlan(deps.postgres, { projectId, id: before.planId });
+  const plan = await getPlan(deps, { projectId, id: before.planId });
   const merged = { ...before.params, ...params };
-  const prepared = preparePlan({ plan: found(plan, 'plan', before.planId), params: merged });
+  const prepared = preparePlan({ plan, params: merged });
   requireStep(prepared, rerunFrom);
   // other code is of another commit, or of none that anyone has named
   const git = resume.codeDigest === undefined ? (before.git ?? undefined) : resume.git;

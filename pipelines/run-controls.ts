@@ -9,10 +9,7 @@ export async function cancelPipelineRun(
   deps: PipelineRunStart,
   key: stored.PipelineRunKey,
 ): Promise<PipelineRun> {
-  const run = await getPipelineRun(deps, key);
-  if (run.endedAt !== null) {
-    throw new AppError('INVALID_STATE', `The run '${key.id}' has ended: ${run.status}.`);
-  }
+  await assertOpen(deps, key);
   const answer = await deps.starter.cancelPipelineRun(key.id);
   if (answer === 'gone') {
     // somebody terminated the workflow, so it could not write its own end
@@ -30,10 +27,7 @@ export async function controlPipelineRun(
   key: stored.PipelineRunKey,
   control: ControlRun,
 ): Promise<PipelineRun> {
-  const run = await getPipelineRun(deps, key);
-  if (run.endedAt !== null) {
-    throw new AppError('INVALID_STATE', `The run '${key.id}' has ended: ${run.status}.`);
-  }
+  await assertOpen(deps, key);
   if ((await deps.starter.controlPipelineRun(key.id, control)) === 'gone') {
     throw new AppError('INVALID_STATE', `The run '${key.id}' is not under way any more.`);
   }
@@ -47,4 +41,10 @@ export async function controlPipelineRun(
     ...(control.action === 'priority' ? { priority: control.priority } : {}),
   });
   return getPipelineRun(deps, key);
+}
+
+async function assertOpen(deps: PipelineRunStart, key: stored.PipelineRunKey): Promise<void> {
+  const run = await getPipelineRun(deps, key);
+  if (run.endedAt === null) return;
+  throw new AppError('INVALID_STATE', `The run '${key.id}' has ended: ${run.status}.`);
 }

@@ -1,12 +1,11 @@
 import { expandGraph } from '../dag/expand';
 import { withHandlers } from '../dag/handlers';
 import { placeSteps, showGraph, type PlacedGraph } from '../dag/placed-graph';
-import { found } from '../errors/app-error';
 import type { PipelineRun } from '../schemas/pipeline-runs';
 import type { RunGraph, StepCounts } from '../schemas/run-graph';
-import { findPlan } from '../storage/postgres/plans';
 import { countSteps, listBriefSteps } from '../storage/postgres/step-list';
 import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
+import { getPlan } from './plans';
 
 interface RunKey {
   readonly projectId: string;
@@ -20,12 +19,11 @@ export async function placeRun(
   run: PipelineRun,
 ): Promise<PlacedGraph> {
   const [plan, steps] = await Promise.all([
-    findPlan(deps.postgres, { projectId, id: run.planId }),
+    getPlan(deps, { projectId, id: run.planId }),
     listBriefSteps(deps.postgres, { projectId, runId: run.id }),
   ]);
-  const known = found(plan, 'plan', run.planId);
   const keys = new Set(steps.map(({ key }) => key));
-  const graph = withHandlers(expandGraph(known, run.params), known, (key) => keys.has(key));
+  const graph = withHandlers(expandGraph(plan, run.params), plan, (key) => keys.has(key));
   return placeSteps(graph, steps);
 }
 

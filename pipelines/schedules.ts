@@ -43,8 +43,7 @@ export interface ScheduleDeps extends PipelineRunDeps {
 type By = stored.ScheduleKey & { readonly actor: string };
 
 const NEXT_MAX = 5;
-/** Each is asked about at Temporal, some at the same time. */
-export const SCHEDULES_MAX = 100;
+/** Each of a page is asked about at Temporal, so many at the same time. */
 const LANES = 8;
 /** A year of days, three weeks of hours; more is asked for in parts. Temporal counts to 1,000. */
 const BACKFILL_RUNS_MAX = 500;

@@ -6,8 +6,8 @@ import type { Graph, GraphNode, Segment } from '../schemas/graph';
 import type { Plan } from '../schemas/plan';
 import type { Postgres } from '../storage/postgres/client';
 import { findPipelineRun } from '../storage/postgres/pipeline-runs';
-import { findPlan } from '../storage/postgres/plans';
 import type { InsertStep } from '../storage/postgres/steps';
+import { getPlan } from './plans';
 
 /** The rows of nodes: all but joins, which only tell that others have ended. */
 export function toSteps(plan: Plan, nodes: readonly GraphNode[]): InsertStep[] {
@@ -41,19 +41,11 @@ export async function loadSegment(
     'pipeline run',
     runId,
   );
-  const plan = await planOfRun(deps, { projectId, planId: run.planId });
+  const plan = await getPlan(deps, { projectId, id: run.planId });
   const graph = expandGraph(plan, run.params);
   const parts = segmentsOf(askForResults(graph, run.resumedFrom !== null));
   const part = found(parts[segment], 'segment', `${runId}/${segment}`);
   return { ...part, nodes: withoutItems(part.nodes) };
-}
-
-/** The plan of a run that is there. */
-export async function planOfRun(
-  deps: { readonly postgres: Postgres },
-  { projectId, planId: id }: { readonly projectId: string; readonly planId: string },
-): Promise<Plan> {
-  return found(await findPlan(deps.postgres, { projectId, id }), 'plan', id);
 }
 
 /** Items stay in Postgres: histories need the topology only. */

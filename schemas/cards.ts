@@ -25,3 +25,13 @@ export const Card = z.object({
   updatedAt: z.iso.datetime(),
 });
 export type Card = z.infer<typeof Card>;
+
+/** True for the text of a card that is to be JSON and is. */
+export function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}

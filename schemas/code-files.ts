@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import { Digest } from './artifacts';
 import { isStorable } from './storable';
 
-const Digest = z.string().regex(/^[0-9a-f]{64}$/);
 /** As many as a code bundle may hold. */
 export const CODE_FILES_MAX = 20_000;
 

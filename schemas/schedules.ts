@@ -3,6 +3,9 @@ import { PipelineRunStatus } from './pipeline-runs';
 import { Params, Plan } from './plan';
 import { isStorable } from './storable';
 
+/** Of one page of a list. */
+export const SCHEDULES_MAX = 100;
+
 /** Its runs are called after it, so it is short: 50 characters and the time fit into a run's id. */
 export const ScheduleName = z
   .string()

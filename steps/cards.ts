@@ -2,12 +2,13 @@ import { existsSync } from 'node:fs';
 import { lstat, readdir } from 'node:fs/promises';
 import { join } from 'node:path';
 import { isAppError } from '../errors/app-error';
-import { CARD_BYTES_MAX, CARDS_MAX, CardName } from '../schemas/cards';
+import { CARD_BYTES_MAX, CARDS_MAX, CardName, isJson } from '../schemas/cards';
 import type { Http } from '../sdk/http';
 import { openOwned } from '../sdk/uploads';
 import type { NodeContext } from './attempt';
 import type { Workplace } from './contract';
 import type { LogShipper } from './logs';
+import { Looks } from './looks';
 
 /** Soon enough for a person who reads along; a card may be a megabyte each time. */
 const LOOK_MS = 3_000;
@@ -38,26 +39,19 @@ export class CardWatcher {
   private readonly suspects = new Map<string, string>();
   private readonly kept = new Set<string>();
   private readonly noted = new Set<string>();
-  private timer: NodeJS.Timeout | undefined;
-  private looking: Promise<void> | undefined;
+  private readonly looks = new Looks((told) => this.look(told), LOOK_MS);
 
   constructor(source: CardSource) {
     this.source = source;
   }
 
   start(): void {
-    this.timer = setInterval(() => {
-      this.looking ??= this.look({ isLast: false }).finally(() => {
-        this.looking = undefined;
-      });
-    }, LOOK_MS);
+    this.looks.start();
   }
 
   /** Sends the cards as a step that has ended left them; again changes nothing. */
-  async finish(): Promise<void> {
-    clearInterval(this.timer);
-    await this.looking;
-    await this.look({ isLast: true });
+  finish(): Promise<void> {
+    return this.looks.finish();
   }
 
   private async look(told: { readonly isLast: boolean }): Promise<void> {
@@ -140,14 +134,5 @@ export class CardWatcher {
     this.noted.add(text);
     this.source.logs.add('anneal', text);
     return true;
-  }
-}
-
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
   }
 }

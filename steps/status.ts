@@ -8,6 +8,7 @@ import type { Http } from '../sdk/http';
 import { readContractFile, wrong } from './contract-file';
 import type { ContractFile } from './contract-file';
 import type { LogShipper } from './logs';
+import { Looks } from './looks';
 
 /** As often as the heartbeat: a person who watches sees no difference. */
 const LOOK_MS = 2_000;
@@ -57,8 +58,7 @@ export class StatusWatcher {
   private readonly reports: StatusReports;
   private readonly noted = new Set<string>();
   private stalledSince: string | undefined;
-  private timer: NodeJS.Timeout | undefined;
-  private looking: Promise<void> | undefined;
+  private readonly looks = new Looks((told) => this.look(told), LOOK_MS);
   private stamp = ''; // of the file that was read last
   private suspect = ''; // of a file that held no JSON: perhaps half written
   private newest: ReportProgress | undefined;
@@ -80,18 +80,12 @@ export class StatusWatcher {
   }
 
   start(): void {
-    this.timer = setInterval(() => {
-      this.looking ??= this.look({ isLast: false }).finally(() => {
-        this.looking = undefined;
-      });
-    }, LOOK_MS);
+    this.looks.start();
   }
 
   /** Sends the last word of a step that has ended. */
-  async finish(): Promise<void> {
-    clearInterval(this.timer);
-    await this.looking;
-    await this.look({ isLast: true });
+  finish(): Promise<void> {
+    return this.looks.finish();
   }
 
   /** Says since when (ISO) nothing was heard of the step, or that it is no longer so. */

@@ -5,8 +5,8 @@ import { CardName, WriteCard } from '../../../schemas/cards';
 import type { ObjectDeps } from '../../../tracker/objects';
 import { principalOf } from '../../app';
 import { attemptOf } from './attempts';
+import { ByStep } from './steps';
 
-const ByStep = z.object({ id: z.string().min(1).max(200), key: z.string().min(1).max(500) });
 const ByName = ByStep.extend({ name: CardName });
 const CardsQuery = z.strictObject({
   attempt: z.coerce.number().int().min(1).max(1_000_000).optional(),

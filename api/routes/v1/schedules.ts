@@ -6,13 +6,14 @@ import {
   PauseSchedule,
   PutSchedule,
   ScheduleName,
+  SCHEDULES_MAX,
 } from '../../../schemas/schedules';
 import { principalOf } from '../../app';
 
 const ByName = z.object({ name: ScheduleName });
 const ListQuery = z.strictObject({
   after: z.string().max(100).default(''),
-  limit: z.coerce.number().int().min(1).max(schedules.SCHEDULES_MAX).default(50),
+  limit: z.coerce.number().int().min(1).max(SCHEDULES_MAX).default(50),
 });
 /** These say nothing more; no body at all is fine. */
 const Nothing = z.strictObject({}).optional();

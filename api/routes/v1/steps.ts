@@ -10,7 +10,8 @@ import { principalOf } from '../../app';
 const PAGE_MAX = 1_000;
 
 const ById = z.object({ id: z.string().min(1).max(200) });
-const ByKey = ById.extend({ key: z.string().min(1).max(500) });
+/** A step of a run by its key. */
+export const ByStep = ById.extend({ key: z.string().min(1).max(500) });
 const StepsQuery = z.strictObject({
   limit: z.coerce.number().int().min(1).max(PAGE_MAX).default(PAGE_MAX),
   after: z.string().max(500).optional(), // the `next` of the page before
@@ -32,7 +33,7 @@ export function registerSteps(app: FastifyInstance, deps: PresenceDeps): void {
   });
   app.get('/api/v1/pipeline-runs/:id/steps/:key', read, (request) => {
     const { projectId } = principalOf(request);
-    const { id: runId, key: stepKey } = ByKey.parse(request.params);
+    const { id: runId, key: stepKey } = ByStep.parse(request.params);
     return getStep(deps, { projectId, runId, stepKey });
   });
   app.get('/api/v1/pipeline-runs/:id/graph', read, (request) => {

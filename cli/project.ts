@@ -1,0 +1,33 @@
+import { existsSync, rmSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
+import { requireArgument } from '../errors/app-error';
+import type { Plan } from '../schemas/plan';
+import { packCode, uploadCode } from '../sdk/code-bundle';
+import { sendCodeFiles } from '../sdk/code-files';
+import { loadPipeline } from '../sdk/load-pipeline';
+import type { CliContext } from './context';
+import { say } from './output';
+import { inFile } from './report';
+
+/** The plan of a pipeline file; its mistakes name the file. */
+export async function loadFile(file: string): Promise<Plan> {
+  return loadPipeline(file).catch((error: unknown) => {
+    throw inFile(file, error);
+  });
+}
+
+/** Packs a project's folder and sends it, unless nothing is to be started; its digest. */
+export async function sendCode(
+  { http }: CliContext,
+  dir: string,
+  { plan, dryRun = false }: { readonly plan?: Plan; readonly dryRun?: boolean | undefined } = {},
+): Promise<string> {
+  const folder = resolve(dir);
+  requireArgument(existsSync(folder), `There is no folder '${folder}' to take the code from.`);
+  const packed = await packCode(folder);
+  for (const warning of packed.warnings) say(`warning: ${warning}`);
+  await sendCodeFiles(http, packed, plan);
+  if (dryRun) rmSync(dirname(packed.file), { recursive: true });
+  else await uploadCode(http, packed);
+  return packed.digest;
+}
