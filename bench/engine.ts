@@ -9,6 +9,7 @@ import type { Transition } from '../schemas/pipeline-runs';
 import type { Plan } from '../schemas/plan';
 import { createHttp, type Http } from '../sdk/http';
 import { buildOnce, startDev } from '../tests/support/dev-stack';
+import { allTransitions } from '../tests/support/runs-over-http';
 import { cpuSeconds } from './cpu';
 import { printRows, type Figure } from './report';
 import { RUNS, runToEnd } from './runs';
@@ -26,17 +27,6 @@ const command = 'npm run bench -- engine';
 
 const run = (http: Http, of: Plan): ReturnType<typeof runToEnd> => runToEnd(http, of, WAITING);
 
-async function transitionsOf(http: Http, id: string): Promise<Transition[]> {
-  const all: Transition[] = [];
-  for (;;) {
-    const after = all.at(-1)?.id ?? 0;
-    const path = `${RUNS}/${id}/transitions?after=${after}&limit=1000`;
-    const { transitions } = await http.get<{ transitions: Transition[] }>(path);
-    all.push(...transitions);
-    if (transitions.length < 1_000) return all;
-  }
-}
-
 function at(transitions: readonly Transition[], state: string): Map<string, number> {
   const of = transitions.filter((one) => one.state === state);
   return new Map(of.map((one) => [one.stepKey, Date.parse(one.at)]));
@@ -46,7 +36,7 @@ async function starts(http: Http): Promise<Figure> {
   const samples: number[] = [];
   for (let i = 0; i < Number(values.singles); i += 1) {
     const { id, createdAt } = await run(http, chainOf(1));
-    const started = at(await transitionsOf(http, id), 'started').get('s0') ?? NaN;
+    const started = at(await allTransitions(http, `${RUNS}/${id}`), 'started').get('s0') ?? NaN;
     samples.push(started - Date.parse(createdAt));
   }
   const what = 'start a run → first step’s code running';
@@ -59,7 +49,7 @@ async function chains(http: Http): Promise<Figure[]> {
   for (let i = 0; i < 3; i += 1) {
     const { id, wall } = await run(http, chainOf(100));
     walls.push(wall);
-    const all = await transitionsOf(http, id);
+    const all = await allTransitions(http, `${RUNS}/${id}`);
     const [started, ended] = [at(all, 'started'), at(all, 'succeeded')];
     for (let j = 1; j < 100; j += 1) {
       dispatch.push((started.get(`s${j}`) ?? NaN) - (ended.get(`s${j - 1}`) ?? NaN));

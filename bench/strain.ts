@@ -6,15 +6,15 @@
  */
 import { Client, Connection } from '@temporalio/client';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { parseArgs } from 'node:util';
 import type { ReadyStack } from '../dev/main';
-import type { PipelineRun, Transition } from '../schemas/pipeline-runs';
+import type { PipelineRun } from '../schemas/pipeline-runs';
 import { createHttp, type Http } from '../sdk/http';
 import { buildOnce, startDev } from '../tests/support/dev-stack';
 import { plan, step } from '../tests/support/plans';
+import { allTransitions } from '../tests/support/runs-over-http';
+import { pidOf, readProcess } from '../tests/support/stack-processes';
 import { printRows, seconds, type Figure } from './report';
 import { RUNS, runToEnd } from './runs';
 import { chainOf, mixed } from './shapes';
@@ -80,19 +80,10 @@ async function killed(http: Http, { pids }: ReadyStack): Promise<Figure[]> {
 
 /** The number of commits if no step has two, otherwise NaN. */
 async function distinctCommits(http: Http, id: string): Promise<number> {
-  const seen = new Set<string>();
-  let after = 0;
-  for (;;) {
-    const path = `${RUNS}/${id}/transitions?after=${after}&limit=1000`;
-    const { transitions } = await http.get<{ transitions: Transition[] }>(path);
-    for (const { stepKey, state } of transitions) {
-      if (state !== 'succeeded') continue;
-      if (seen.has(stepKey)) return NaN;
-      seen.add(stepKey);
-    }
-    if (transitions.length < 1_000) return seen.size;
-    after = transitions.at(-1)?.id ?? 0;
-  }
+  const all = await allTransitions(http, `${RUNS}/${id}`);
+  const commits = all.filter(({ state }) => state === 'succeeded');
+  const steps = new Set(commits.map(({ stepKey }) => stepKey));
+  return steps.size === commits.length ? steps.size : NaN;
 }
 
 /** The longest history that the server holds, replayed in this process. */
@@ -126,7 +117,7 @@ async function memory(http: Http, { dataDir }: ReadyStack): Promise<Figure[]> {
   let isOver = false;
   const watch = (async (): Promise<void> => {
     while (!isOver) {
-      peak = Math.max(peak, residentMiB(controlPid(dataDir)));
+      peak = Math.max(peak, residentMiB(pidOf(dataDir, 'control')));
       await sleep(200);
     }
   })();
@@ -150,25 +141,9 @@ async function memory(http: Http, { dataDir }: ReadyStack): Promise<Figure[]> {
   ];
 }
 
-function controlPid(dataDir: string): number | undefined {
-  const children = JSON.parse(readFileSync(join(dataDir, 'children.json'), 'utf8')) as {
-    pid: number;
-  }[];
-  return children.find(({ pid }) => read(pid, 'cmdline').includes('workers/control.js'))?.pid;
-}
-
 function residentMiB(pid: number | undefined): number {
-  return pid === undefined
-    ? 0
-    : Number(/^VmRSS:\s+(\d+)/m.exec(read(pid, 'status'))?.[1] ?? 0) / 1024;
-}
-
-function read(pid: number, file: string): string {
-  try {
-    return readFileSync(`/proc/${pid}/${file}`, 'utf8');
-  } catch {
-    return ''; // it has ended
-  }
+  if (pid === undefined) return 0;
+  return Number(/^VmRSS:\s+(\d+)/m.exec(readProcess(pid, 'status'))?.[1] ?? 0) / 1024;
 }
 
 /** Steps that start `true`: what the platform adds to each, beside the time of a bare spawn. */

@@ -1,4 +1,4 @@
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -9,6 +9,9 @@ import { packCode, uploadCode } from '../../sdk/code-bundle';
 import { createHttp, type Http } from '../../sdk/http';
 import { loadPipeline } from '../../sdk/load-pipeline';
 import { buildOnce, startDev } from '../support/dev-stack';
+import { allTransitions, untilEnded } from '../support/runs-over-http';
+import { seeded } from '../support/sim-disk';
+import { commandOf, pidOf } from '../support/stack-processes';
 
 /**
  * Runs a pipeline of 300 steps again and again while processes of the stack are killed with SIGKILL at
@@ -74,17 +77,6 @@ steps:${stage('first', '')}
 `;
 }
 
-/** Mulberry32 (T. Ettinger, public domain): the same seed kills the same processes. */
-function randomFrom(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let t = Math.imul(state ^ (state >>> 15), 1 | state);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
-}
-
 interface Round {
   readonly http: Http;
   readonly stack: ReadyStack;
@@ -104,46 +96,13 @@ async function playRound({ http, stack, random, folder, items }: Round): Promise
   for (let kill = 0; kill < KILLS_A_ROUND; kill += 1) {
     await sleep(500 + random() * 4_000);
     const victim = VICTIMS[Math.floor(random() * VICTIMS.length)] ?? 'step';
-    const pid = pidOf(stack, victim);
+    const pid = pidOf(stack.dataDir, victim);
     if (pid !== undefined) process.kill(pid, 'SIGKILL');
     process.stdout.write(` ${victim}${pid === undefined ? ' (was down)' : ''}`);
   }
-  const run = await untilEnded(http, path);
+  const run = await untilEnded(http, path, RUN_TIMEOUT_MS);
   const problems = run.status === 'succeeded' ? [] : [`${run.status}: ${run.reason ?? ''}`];
   return [...problems, ...(await wrongRows(http, { path, items })), ...(await leftovers())];
-}
-
-/** The living child of this name; none while it is being started again. */
-function pidOf({ dataDir }: ReadyStack, victim: (typeof VICTIMS)[number]): number | undefined {
-  const marks = {
-    step: 'workers/step.js',
-    control: 'workers/control.js',
-    api: 'api/main.js',
-    temporal: 'start-dev',
-    postgres: 'postgres',
-  };
-  const children = JSON.parse(readFileSync(join(dataDir, 'children.json'), 'utf8')) as {
-    readonly pid: number;
-  }[];
-  return children.find(({ pid }) => commandOf(pid).includes(marks[victim]))?.pid;
-}
-
-function commandOf(pid: number | string): string {
-  try {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').replaceAll('\0', ' ');
-  } catch {
-    return ''; // it has ended
-  }
-}
-
-async function untilEnded(http: Http, path: string): Promise<PipelineRun> {
-  const deadline = Date.now() + RUN_TIMEOUT_MS;
-  for (;;) {
-    const run = await http.get<PipelineRun>(path);
-    if (run.endedAt !== null) return run;
-    if (Date.now() > deadline) return { ...run, reason: 'it did not end in time' };
-    await sleep(200);
-  }
 }
 
 interface Attempt {
@@ -199,16 +158,6 @@ function countBy(transitions: readonly Transition[]): Map<string, number> {
   return counts;
 }
 
-async function allTransitions(http: Http, path: string): Promise<Transition[]> {
-  const all: Transition[] = [];
-  for (;;) {
-    const query = `after=${all.at(-1)?.id ?? 0}&limit=1000`;
-    const page = await http.get<{ transitions: Transition[] }>(`${path}/transitions?${query}`);
-    all.push(...page.transitions);
-    if (page.transitions.length < 1_000) return all;
-  }
-}
-
 /** Processes of steps that still live, though the run has ended: they get five seconds to go. */
 async function leftovers(): Promise<string[]> {
   let living: string[] = [];
@@ -230,7 +179,7 @@ async function main(): Promise<void> {
   const items = Math.floor((Number(options.steps) - 2) / 2);
   writeFileSync(join(folder, PROGRAM), WORK);
   writeFileSync(join(folder, 'pipeline.yaml'), pipelineOf(items));
-  const random = randomFrom(Number(options.seed));
+  const random = seeded(Number(options.seed));
   const dev = startDev(['--ephemeral', '--port', '0']);
   let passed = 0;
   const rounds = Number(options.rounds);

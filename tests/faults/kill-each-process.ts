@@ -9,6 +9,7 @@ import { packCode, uploadCode } from '../../sdk/code-bundle';
 import { createHttp } from '../../sdk/http';
 import type { Http } from '../../sdk/http';
 import { loadPipeline } from '../../sdk/load-pipeline';
+import { untilEnded } from '../support/runs-over-http';
 
 /**
  * Trains the digits example six times on one stack: once in peace, then with each process killed by
@@ -79,7 +80,7 @@ async function trainWithout(
     // each is killed once, so the pid that was announced is still its own
     process.kill(pids[victim] ?? 0, 'SIGKILL');
   }
-  const run = await untilEnded(http, path);
+  const run = await untilEnded(http, path, RUN_TIMEOUT_MS);
   if (run.status !== 'succeeded') throw new Error(`${run.status}: ${run.reason ?? ''}`);
   return readOutcome(http, path);
 }
@@ -95,16 +96,6 @@ async function untilTraining(http: Http, path: string): Promise<void> {
     await sleep(50);
   }
   throw new Error('training never began');
-}
-
-async function untilEnded(http: Http, path: string): Promise<PipelineRun> {
-  const deadline = Date.now() + RUN_TIMEOUT_MS;
-  while (Date.now() < deadline) {
-    const run = await http.get<PipelineRun>(path);
-    if (run.endedAt !== null) return run;
-    await sleep(200);
-  }
-  throw new Error('the run did not end in time');
 }
 
 async function readOutcome(http: Http, path: string): Promise<Outcome> {

@@ -1,16 +1,28 @@
 import { stepFailure, untilAborted, type StepBody } from './workflow-lab';
 
 /** A step body that runs until it is released or stopped, and a promise of its begin. */
-export function gate(): { body: StepBody; begun: Promise<void>; open: () => void } {
-  let open: () => void = () => undefined;
+export interface Gate {
+  readonly body: StepBody;
+  readonly begun: Promise<void>;
+  readonly open: (fails?: boolean) => void;
+}
+
+/** Once it is released the step does what `then` does, or fails. */
+export function gate(then: StepBody = () => Promise.resolve({})): Gate {
+  let open: Gate['open'] = () => undefined;
   let begin: () => void = () => undefined;
-  const opened = new Promise<void>((resolve) => (open = resolve));
+  const opened = new Promise<boolean>((resolve) => {
+    open = (fails = false) => {
+      resolve(fails);
+    };
+  });
   const begun = new Promise<void>((resolve) => (begin = resolve));
-  const body: StepBody = async (_input, signal) => {
+  const body: StepBody = async (input, signal) => {
     begin();
-    await Promise.race([opened, untilAborted(signal)]);
+    const fails = await Promise.race([opened, untilAborted(signal)]);
     if (signal.aborted) throw stepFailure('preempted', 'stopped');
-    return {};
+    if (fails === true) throw stepFailure('data', 'no rows');
+    return then(input, signal);
   };
   return { body, begun, open };
 }

@@ -9,6 +9,7 @@ import { parseConfig } from '../../config/config';
 import { findTool } from '../../dev/tools';
 import { found } from '../../errors/app-error';
 import { contentOf } from '../../pipelines/content-keys';
+import { listSteps } from '../../pipelines/step-reasons';
 import { renderStep } from '../../pipelines/step-scope';
 import type { BuiltinDeps } from '../../pipelines/steps';
 import type { ExecuteStepInput, ExecuteStepResult } from '../../schemas/attempts';
@@ -52,6 +53,8 @@ export interface WorkflowLab {
   /** The id of the run is a new one if none is given. */
   start(input: RunPipelineInput, id?: string): Promise<StartedRun>;
   run(plan: Plan, params?: Params): Promise<RunPipelineResult>;
+  /** How each step of a run stands, by its key. */
+  statuses(runId: string): Promise<Record<string, string>>;
   restartControl(): Promise<void>;
   close(): Promise<void>;
 }
@@ -116,6 +119,10 @@ export async function openWorkflowLab(): Promise<WorkflowLab> {
       });
       const result = (): Promise<RunPipelineResult> => handle.result();
       return { runId, result, cancel: () => handle.cancel() };
+    },
+    async statuses(runId) {
+      const steps = await listSteps(database, { projectId: 'default', runId });
+      return Object.fromEntries(steps.map(({ key, status }) => [key, status]));
     },
     async run(plan, params = {}) {
       return (await lab.start({ plan, params })).result();
@@ -184,6 +191,11 @@ async function executeStep(lab: WorkflowLab, input: ExecuteStepInput): Promise<E
   } finally {
     clearInterval(beat);
   }
+}
+
+/** A moment, between two looks at what a test waits for. */
+export function tick(): Promise<void> {
+  return new Promise((resolve) => setTimeout(resolve, 20));
 }
 
 /** Resolves when a step is told to stop. */

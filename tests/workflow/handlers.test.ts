@@ -1,7 +1,6 @@
 import { getPipelineRun } from '../../pipelines/pipeline-runs';
 import { controlPipelineRun } from '../../pipelines/run-controls';
 import { readRunGraph } from '../../pipelines/run-graphs';
-import { listSteps } from '../../pipelines/step-reasons';
 import { listTransitions } from '../../pipelines/transitions';
 import { renderStep } from '../../pipelines/step-scope';
 import type { ExecuteStepInput } from '../../schemas/attempts';
@@ -39,11 +38,6 @@ async function commandOf(input: ExecuteStepInput): Promise<string> {
   return (await renderStep(lab.database, input, step)).argv.join(' ');
 }
 const fail: StepBody = () => Promise.reject(stepFailure('data', 'no such table'));
-async function statuses(runId: string): Promise<Record<string, string>> {
-  const steps = await listSteps(lab.database, { projectId, runId });
-  return Object.fromEntries(steps.map((s) => [s.key, s.status]));
-}
-
 const PLAN = compileYaml(`
 version: 1
 name: p
@@ -76,7 +70,7 @@ describe('exit handlers', () => {
       'on_success.tell: tell ops succeeded 7',
       'always.clean: clean after succeeded',
     ]);
-    const ends = await statuses(runId);
+    const ends = await lab.statuses(runId);
     expect(Object.entries(ends)).toEqual([
       ['a', 'succeeded'],
       ['b', 'succeeded'],
@@ -100,7 +94,7 @@ describe('exit handlers', () => {
       `on_failure.tell: tell failed ${reason ?? ''}`,
       'always.clean: clean after failed',
     ]);
-    expect(await statuses(runId)).toEqual({
+    expect(await lab.statuses(runId)).toEqual({
       a: 'failed',
       b: 'skipped',
       'on_failure.tell': 'succeeded',
@@ -130,7 +124,7 @@ describe('exit handlers', () => {
     await run.cancel();
     expect((await run.result()).status).toBe('cancelled');
     expect(said).toEqual(['always.clean: clean after cancelled', 'aborted: false']);
-    expect(await statuses(run.runId)).toEqual({
+    expect(await lab.statuses(run.runId)).toEqual({
       a: 'cancelled',
       b: 'cancelled',
       'always.clean': 'succeeded',
@@ -144,11 +138,11 @@ describe('exit handlers', () => {
     const run = await getPipelineRun(lab.database, { projectId, id: runId });
     expect(run.reason).toMatch(/^a: data/);
     expect(said).toEqual(['always.clean: clean after failed']);
-    expect(await statuses(runId)).toMatchObject({ 'on_failure.tell': 'failed' });
+    expect(await lab.statuses(runId)).toMatchObject({ 'on_failure.tell': 'failed' });
     lab.bodies = { ...HANDLERS, a: () => Promise.resolve(VALUE), 'always.clean': fail };
     const other = await lab.run(PLAN);
     expect(other.status).toBe('succeeded');
-    expect(await statuses(other.runId)).toMatchObject({ 'on_success.tell': 'succeeded' });
+    expect(await lab.statuses(other.runId)).toMatchObject({ 'on_success.tell': 'succeeded' });
   });
 
   it('can be skipped by somebody while they run', async () => {
@@ -170,7 +164,7 @@ describe('exit handlers', () => {
     const key = { projectId, id: run.runId };
     await controlPipelineRun(deps, key, { ...skip, stepKey: 'on_success.tell' });
     expect((await run.result()).status).toBe('succeeded');
-    expect(await statuses(run.runId)).toMatchObject({
+    expect(await lab.statuses(run.runId)).toMatchObject({
       'on_success.tell': 'skipped',
       'always.clean': 'succeeded',
     });
@@ -213,6 +207,6 @@ always:
     const { runId, status } = await lab.run(many, { items: [...Array(405).keys()] });
     expect(status).toBe('succeeded');
     expect(said).toEqual(['always.clean: clean after succeeded']);
-    expect((await statuses(runId))['always.clean']).toBe('succeeded');
+    expect((await lab.statuses(runId))['always.clean']).toBe('succeeded');
   });
 });

@@ -10,6 +10,7 @@ import {
   stepFailure,
   type StartedRun,
   type WorkflowLab,
+  tick,
 } from '../support/workflow-lab';
 
 const projectId = 'default';
@@ -34,11 +35,6 @@ function control(run: StartedRun, asked: Asked): Promise<unknown> {
   const key = { projectId, id: run.runId };
   return controlPipelineRun(deps, key, { ...asked, ...who });
 }
-async function statuses(run: StartedRun): Promise<Record<string, string>> {
-  const steps = await listSteps(lab.database, { projectId, runId: run.runId });
-  return Object.fromEntries(steps.map((s) => [s.key, s.status]));
-}
-
 describe('a run that is steered', () => {
   it('starts nothing while it is paused, and lets go on what runs', async () => {
     const first = gate();
@@ -50,9 +46,9 @@ describe('a run that is steered', () => {
     expect(await control(run, { action: 'pause' })).toMatchObject({ isPaused: true });
     first.open();
     // the next change proves that the end of the first step was seen, and nothing started
-    while ((await statuses(run))['first'] !== 'succeeded') await tick();
+    while ((await lab.statuses(run.runId))['first'] !== 'succeeded') await tick();
     await control(run, { action: 'priority', priority: 1 });
-    expect(await statuses(run)).toEqual({ first: 'succeeded', then: 'waiting' });
+    expect(await lab.statuses(run.runId)).toEqual({ first: 'succeeded', then: 'waiting' });
     expect(await control(run, { action: 'continue' })).toMatchObject({
       isPaused: false,
       priority: 1,
@@ -84,7 +80,7 @@ describe('a run that is steered', () => {
     await control(run, { action: 'skip', stepKey: 'first' });
     other.open();
     expect((await run.result()).status).toBe('succeeded');
-    expect(await statuses(run)).toEqual({
+    expect(await lab.statuses(run.runId)).toEqual({
       first: 'skipped',
       other: 'succeeded',
       then: 'skipped',
@@ -110,14 +106,14 @@ describe('a run that is steered', () => {
       plan: plan([step('other'), step('flaky'), step('then', { after: ['flaky'] })]),
     });
     await other.begun;
-    while ((await statuses(run))['then'] !== 'skipped') await tick();
+    while ((await lab.statuses(run.runId))['then'] !== 'skipped') await tick();
     isBroken = false;
     await control(run, { action: 'retry', stepKey: 'flaky' });
-    while ((await statuses(run))['then'] !== 'succeeded') await tick();
+    while ((await lab.statuses(run.runId))['then'] !== 'succeeded') await tick();
     other.open();
     expect((await run.result()).status).toBe('succeeded');
     expect(attempts).toEqual([1, 2]);
-    expect(await statuses(run)).toEqual({
+    expect(await lab.statuses(run.runId)).toEqual({
       other: 'succeeded',
       flaky: 'succeeded',
       then: 'succeeded',
@@ -143,7 +139,3 @@ describe('a run that is steered', () => {
     expect(found).toMatchObject({ isPaused: false, priority: 3 });
   });
 });
-
-function tick(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 20));
-}

@@ -17,10 +17,6 @@ beforeEach(() => {
   lab.bodies = {};
 });
 
-async function statuses(runId: string): Promise<Record<string, string>> {
-  const steps = await listSteps(lab.database, { projectId, runId });
-  return Object.fromEntries(steps.map((s) => [s.key, s.status]));
-}
 async function transitions(runId: string): Promise<Transition[]> {
   return listTransitions(lab.database, { projectId, runId, after: 0, limit: 1000 });
 }
@@ -43,7 +39,7 @@ describe('runPipeline', () => {
       outputs: { a: value(1), b: value(2), c: value(3) },
     });
     expect(order).toEqual(['a', 'b', 'c']);
-    expect(await statuses(result.runId)).toEqual({
+    expect(await lab.statuses(result.runId)).toEqual({
       a: 'succeeded',
       b: 'succeeded',
       c: 'succeeded',
@@ -156,7 +152,7 @@ describe('runPipeline', () => {
     ]);
     const result = await lab.run(conditional);
     expect(result.status).toBe('succeeded');
-    expect(await statuses(result.runId)).toEqual({
+    expect(await lab.statuses(result.runId)).toEqual({
       score: 'succeeded',
       good: 'skipped',
       'after-good': 'skipped',

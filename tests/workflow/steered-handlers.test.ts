@@ -1,6 +1,5 @@
 import { getPipelineRun } from '../../pipelines/pipeline-runs';
 import { cancelPipelineRun, controlPipelineRun } from '../../pipelines/run-controls';
-import { listSteps } from '../../pipelines/step-reasons';
 import { listTransitions } from '../../pipelines/transitions';
 import type { PipelineRun } from '../../schemas/pipeline-runs';
 import { compileYaml } from '../../sdk/pipeline-yaml';
@@ -11,7 +10,7 @@ import {
   type ControlRun,
 } from '../../workflows/contract';
 import { gate } from '../support/gate';
-import { openWorkflowLab, type StartedRun, type WorkflowLab } from '../support/workflow-lab';
+import { openWorkflowLab, type StartedRun, type WorkflowLab, tick } from '../support/workflow-lab';
 
 const projectId = 'default';
 let lab: WorkflowLab;
@@ -46,10 +45,6 @@ function cancel({ runId: id }: StartedRun): Promise<PipelineRun> {
   const deps = { postgres: lab.database.postgres, starter: lab.starter };
   return cancelPipelineRun(deps, { projectId, id });
 }
-async function statuses({ runId }: StartedRun): Promise<Record<string, string>> {
-  const steps = await listSteps(lab.database, { projectId, runId });
-  return Object.fromEntries(steps.map((s) => [s.key, s.status]));
-}
 async function statesOf({ runId }: StartedRun, key: string): Promise<string[]> {
   const all = await listTransitions(lab.database, { projectId, runId, after: 0, limit: 100 });
   return all.filter(({ stepKey }) => stepKey === key).map(({ state }) => state);
@@ -65,7 +60,7 @@ describe('exit handlers of a run that is steered', () => {
     expect(await cancel(run)).toMatchObject({ isPaused: false });
     first.open();
     expect((await run.result()).status).toBe('succeeded'); // its steps had ended before the cancel
-    expect(await statuses(run)).toEqual({
+    expect(await lab.statuses(run.runId)).toEqual({
       a: 'succeeded',
       'always.h1': 'succeeded',
       'always.h2': 'succeeded',
@@ -92,7 +87,7 @@ describe('exit handlers of a run that is steered', () => {
     expect(await control(run, urgent)).toMatchObject({ priority: 1, isPaused: false });
     await control(run, skip('always.h1'));
     expect((await run.result()).status).toBe('cancelled');
-    expect(await statuses(run)).toEqual({
+    expect(await lab.statuses(run.runId)).toEqual({
       a: 'cancelled',
       'always.h1': 'skipped',
       'always.h2': 'succeeded',
@@ -106,7 +101,7 @@ describe('exit handlers of a run that is steered', () => {
     await work.begun;
     await control(run, PAUSE);
     work.open();
-    while ((await statuses(run))['always.h1'] === undefined) await tick();
+    while ((await lab.statuses(run.runId))['always.h1'] === undefined) await tick();
     await control(run, skip('always.h1'));
     await control(run, CONTINUE);
     expect((await run.result()).status).toBe('succeeded');
@@ -134,7 +129,3 @@ describe('a change that a workflow fails to take', () => {
     await handle.terminate();
   });
 });
-
-function tick(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 20));
-}

@@ -12,10 +12,9 @@ import {
   statesOfPrepare,
   uniqueName,
 } from '../support/cached-plans';
+import { gate } from '../support/gate';
 import {
   openWorkflowLab,
-  stepFailure,
-  untilAborted,
   type StartedRun,
   type StepBody,
   type WorkflowLab,
@@ -39,25 +38,6 @@ const works: StepBody = ({ runId }) => {
 const prepareOf = (runId: string): Promise<Step> => prepareIn(lab.database, runId);
 const statesOf = (runId: string): Promise<string[]> => statesOfPrepare(lab.database, runId);
 
-/** A body that runs until it is released: then it succeeds or fails. */
-function gate(): { body: StepBody; begun: Promise<void>; open: (fails?: boolean) => void } {
-  let open: (fails?: boolean) => void = () => undefined;
-  let begin: () => void = () => undefined;
-  const opened = new Promise<boolean>((resolve) => {
-    open = (fails = false) => {
-      resolve(fails);
-    };
-  });
-  const begun = new Promise<void>((resolve) => (begin = resolve));
-  const body: StepBody = async (input, signal) => {
-    begin();
-    const fails = await Promise.race([opened, untilAborted(signal)]);
-    if (signal.aborted) throw stepFailure('preempted', 'stopped');
-    if (fails === true) throw stepFailure('data', 'no rows');
-    return works(input, signal);
-  };
-  return { body, begun, open };
-}
 /** Looks until the step waits for another one's result. */
 async function untilWaiting({ runId }: StartedRun): Promise<Step> {
   const untilMs = Date.now() + 20_000;
@@ -74,7 +54,7 @@ function start(given: Plan): Promise<StartedRun> {
 
 describe('runs that want the same at once', () => {
   it('do it once: the others wait and take the result', async () => {
-    const { body, begun, open } = gate();
+    const { body, begun, open } = gate(works);
     lab.bodies = { prepare: body };
     const pipeline = cachedPlan();
     const first = await start(pipeline);
@@ -109,8 +89,8 @@ describe('runs that want the same at once', () => {
   });
 
   it('go on with one of those that wait when the one at work fails', async () => {
-    const first = gate();
-    const second = gate();
+    const first = gate(works);
+    const second = gate(works);
     const bodies = [first.body, second.body];
     lab.bodies = { prepare: (...given) => (bodies.shift() ?? works)(...given) };
     const pipeline = cachedPlan();
@@ -132,7 +112,7 @@ describe('runs that want the same at once', () => {
   });
 
   it('go on when the run at work is cancelled, and when one that waits is', async () => {
-    const first = gate();
+    const first = gate(works);
     const bodies = [first.body];
     lab.bodies = { prepare: (...given) => (bodies.shift() ?? works)(...given) };
     const pipeline = cachedPlan();
@@ -150,7 +130,7 @@ describe('runs that want the same at once', () => {
   });
 
   it('go on waiting while their run is paused', async () => {
-    const { body, begun, open } = gate();
+    const { body, begun, open } = gate(works);
     lab.bodies = { prepare: body };
     const pipeline = cachedPlan();
     const one = await start(pipeline);
@@ -187,7 +167,7 @@ describe('runs that want the same at once', () => {
   });
 
   it('lets one that waits be skipped', async () => {
-    const { body, begun, open } = gate();
+    const { body, begun, open } = gate(works);
     lab.bodies = { prepare: body };
     const pipeline = cachedPlan();
     const one = await start(pipeline);
@@ -204,7 +184,7 @@ describe('runs that want the same at once', () => {
   });
 
   it('lose nothing when the control worker is replaced while they wait', async () => {
-    const { body, begun, open } = gate();
+    const { body, begun, open } = gate(works);
     lab.bodies = { prepare: body };
     const pipeline = cachedPlan();
     const one = await start(pipeline);
@@ -219,7 +199,7 @@ describe('runs that want the same at once', () => {
   });
 
   it('waits on in a new history when the old one is full', async () => {
-    const { body, begun, open } = gate();
+    const { body, begun, open } = gate(works);
     const items = Array.from({ length: 1_024 }, (_, i) => i);
     lab.bodies = { prepare: body, list: () => Promise.resolve({ items: { value: items } }) };
     const pipeline = cachedPlan();
@@ -252,7 +232,7 @@ describe('runs that want the same at once', () => {
   }, 120_000);
 
   it('decide the same when an activity is repeated', async () => {
-    const { body, begun, open } = gate();
+    const { body, begun, open } = gate(works);
     lab.bodies = { prepare: body };
     const pipeline = cachedPlan();
     const one = await start(pipeline);

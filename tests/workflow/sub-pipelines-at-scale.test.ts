@@ -1,4 +1,3 @@
-import { listSteps } from '../../pipelines/step-reasons';
 import type { Plan } from '../../schemas/plan';
 import { compileYaml } from '../../sdk/pipeline-yaml';
 import {
@@ -6,9 +5,9 @@ import {
   stepFailure,
   untilAborted,
   type WorkflowLab,
+  tick,
 } from '../support/workflow-lab';
 
-const projectId = 'default';
 let lab: WorkflowLab;
 beforeAll(async () => {
   lab = await openWorkflowLab();
@@ -17,11 +16,6 @@ afterAll(() => lab.close());
 beforeEach(() => {
   lab.bodies = {};
 });
-async function statuses(runId: string): Promise<Record<string, string>> {
-  const steps = await listSteps(lab.database, { projectId, runId });
-  return Object.fromEntries(steps.map((s) => [s.key, s.status]));
-}
-
 it('runs sub-pipelines in parts, a few at once across all parts', async () => {
   const ITEMS = 150;
   const plan = compileYaml(`
@@ -40,7 +34,7 @@ steps:
 `);
   const { runId, status } = await lab.run(plan, { items: [...Array(ITEMS).keys()] });
   expect(status).toBe('succeeded');
-  const ends = await statuses(runId);
+  const ends = await lab.statuses(runId);
   expect(Object.keys(ends)).toHaveLength(ITEMS * 4 - 5 + 1); // the first five need no #begin
   expect(ends).toMatchObject({
     'each[149].last': 'succeeded',
@@ -106,7 +100,7 @@ steps:
     };
     const first = await lab.run(plan);
     expect(first.status).toBe('failed');
-    expect(await statuses(first.runId)).toMatchObject({
+    expect(await lab.statuses(first.runId)).toMatchObject({
       'sweep[0]#outputs': 'succeeded',
       'sweep[1]#outputs': 'skipped',
       pick: 'skipped',
@@ -134,10 +128,10 @@ steps:
     };
     const run = await lab.start({ plan });
     await begun;
-    while ((await statuses(run.runId))['sweep[0]#outputs'] !== 'succeeded') await tick();
+    while ((await lab.statuses(run.runId))['sweep[0]#outputs'] !== 'succeeded') await tick();
     await run.cancel();
     expect((await run.result()).status).toBe('cancelled');
-    expect(await statuses(run.runId)).toEqual({
+    expect(await lab.statuses(run.runId)).toEqual({
       'sweep[0].fit': 'succeeded',
       'sweep[0].eval': 'succeeded',
       'sweep[0]#outputs': 'succeeded',
@@ -148,7 +142,3 @@ steps:
     });
   });
 });
-
-function tick(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 20));
-}

@@ -1,11 +1,11 @@
+import { forecastPipelineRun } from '../../pipelines/forecasts';
 import { getPipelineRun } from '../../pipelines/pipeline-runs';
 import { controlPipelineRun } from '../../pipelines/run-controls';
 import { readRunGraph } from '../../pipelines/run-graphs';
-import { listSteps } from '../../pipelines/step-reasons';
 import type { Outputs } from '../../schemas/plan';
 import { compileYaml } from '../../sdk/pipeline-yaml';
 import { findStep } from '../../storage/postgres/steps';
-import { openWorkflowLab, stepFailure, type WorkflowLab } from '../support/workflow-lab';
+import { openWorkflowLab, stepFailure, type WorkflowLab, tick } from '../support/workflow-lab';
 
 const projectId = 'default';
 let lab: WorkflowLab;
@@ -30,17 +30,9 @@ const giveItem = async ({
   const step = await findStep(lab.database.postgres, { projectId, runId, stepKey });
   return value(step?.item);
 };
-async function statuses(runId: string): Promise<Record<string, string>> {
-  const steps = await listSteps(lab.database, { projectId, runId });
-  return Object.fromEntries(steps.map((s) => [s.key, s.status]));
-}
 async function outputsOf(runId: string, stepKey: string): Promise<Outputs | null | undefined> {
   return (await findStep(lab.database.postgres, { projectId, runId, stepKey }))?.outputs;
 }
-function tick(): Promise<void> {
-  return new Promise((resolve) => setTimeout(resolve, 20));
-}
-
 const SWEEP = `
   sweep:
     foreach: { lr: LIST }
@@ -76,7 +68,7 @@ describe('a sub-pipeline inside a foreach', () => {
     const result = await lab.run(compileYaml(wrap(SWEEP.replace('LIST', 'params.lrs'), head)));
     expect(result.status).toBe('succeeded');
     expect(result.outputs['pick']).toEqual({ top: { value: 42 }, item: { value: { lr: 4 } } });
-    const keys = Object.keys(await statuses(result.runId));
+    const keys = Object.keys(await lab.statuses(result.runId));
     expect(keys).toContain('sweep[1].fit[0]');
     expect(await outputsOf(result.runId, 'sweep[0]#outputs')).toEqual({ top: { value: 32 } });
   });
@@ -157,7 +149,7 @@ describe('a step with an else', () => {
   ])('runs one of both and what follows it (n = %i)', async (n, ends) => {
     const { runId, status } = await lab.run(plan, { n });
     expect(status).toBe('succeeded');
-    expect(await statuses(runId)).toEqual(ends);
+    expect(await lab.statuses(runId)).toEqual(ends);
   });
 });
 
@@ -181,7 +173,7 @@ describe('a sub-pipeline that stands alone', () => {
   it('is skipped as a whole', async () => {
     const { runId, status } = await lab.run(plan, { on: false });
     expect(status).toBe('succeeded');
-    expect(await statuses(runId)).toEqual({
+    expect(await lab.statuses(runId)).toEqual({
       'sub#begin': 'skipped',
       'sub.fit': 'skipped',
       'sub.eval': 'skipped',
@@ -194,7 +186,7 @@ describe('a sub-pipeline that stands alone', () => {
     lab.bodies = { 'sub.fit': () => Promise.reject(stepFailure('data', 'no such table')) };
     const { runId, status } = await lab.run(plan);
     expect(status).toBe('failed');
-    expect(await statuses(runId)).toMatchObject({ 'sub.eval': 'skipped', then: 'skipped' });
+    expect(await lab.statuses(runId)).toMatchObject({ 'sub.eval': 'skipped', then: 'skipped' });
     const { reason } = await getPipelineRun(lab.database, { projectId, id: runId });
     expect(reason).toMatch(/^sub: .*sub\.fit: data: no such table/);
   });
@@ -218,7 +210,7 @@ describe('a sub-pipeline that stands alone', () => {
     const deps = { postgres: lab.database.postgres, starter: lab.starter };
     const key = { projectId, id: run.runId };
     await begun;
-    while ((await statuses(run.runId))['then'] !== 'skipped') await tick();
+    while ((await lab.statuses(run.runId))['then'] !== 'skipped') await tick();
     const whole = { ...asked, action: 'retry', stepKey: 'sub' } as const;
     await expect(controlPipelineRun(deps, key, whole)).rejects.toThrow(
       "'sub' holds steps: name one of them",
@@ -230,7 +222,7 @@ describe('a sub-pipeline that stands alone', () => {
     await controlPipelineRun(deps, key, { ...asked, action: 'continue' });
     open();
     expect((await run.result()).status).toBe('succeeded');
-    expect(await statuses(run.runId)).toMatchObject({
+    expect(await lab.statuses(run.runId)).toMatchObject({
       'sub.fit': 'succeeded',
       'sub.eval': 'skipped',
       then: 'succeeded',
@@ -262,7 +254,7 @@ describe('the outputs of a sub-pipeline', () => {
     const { runId, status, outputs } = await lab.run(plan);
     expect(status).toBe('succeeded');
     expect(outputs['best']).toMatchObject({ i: { value: 2 } }); // of the two that succeeded
-    const { 's[2]#outputs': failed, 's[1]#outputs': good } = await statuses(runId);
+    const { 's[2]#outputs': failed, 's[1]#outputs': good } = await lab.statuses(runId);
     expect({ failed, good }).toEqual({ failed: 'skipped', good: 'succeeded' });
   });
 
@@ -278,6 +270,9 @@ describe('the outputs of a sub-pipeline', () => {
     );
     const { runId, status } = await lab.run(plan);
     expect(status).toBe('succeeded');
-    expect(await statuses(runId)).toMatchObject({ 's.z': 'succeeded', 's#outputs': 'skipped' });
+    expect(await lab.statuses(runId)).toMatchObject({ 's.z': 'succeeded', 's#outputs': 'skipped' });
+    const start = { plan, params: {} };
+    const told = await forecastPipelineRun(lab.database, { projectId, start });
+    expect(told.find(({ key }) => key === 's#outputs')).toMatchObject({ outcome: 'skip' });
   });
 });
