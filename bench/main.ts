@@ -5,6 +5,7 @@ import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 
 const NAMES = [
+  'check',
   'compile',
   'start',
   'demo',

@@ -1,10 +1,12 @@
 // Runs the static checks side by side on two cores and prints one line for each, failures in full.
 import { spawn } from 'node:child_process';
+import { setPriority } from 'node:os';
 
 const LINT_CACHE = ['--cache', '--cache-location', 'node_modules/.cache/eslint/'];
 /** The longest first: it decides when the last one ends. */
 const CHECKS = [
   ['lint', ['eslint', '.', '--max-warnings', '0', ...LINT_CACHE]],
+  // TypeScript 7, three times as fast; `typescript` stays at 6, whose API the linter needs
   ['types', ['tsc', '--noEmit', '-p', '.']],
   ['format', ['prettier', '--check', '.', '--log-level', 'warn', '--cache']],
   ['boundaries', ['depcruise', '--config', '.dependency-cruiser.cjs', '--output-type', 'err', '.']],
@@ -23,6 +25,7 @@ function run([name, [bin, ...args]]) {
     const child = spawn(process.execPath, [...NODE_FLAGS, program, ...args], {
       stdio: ['ignore', 'pipe', 'pipe'],
     });
+    if (name !== CHECKS[0][0]) setPriority(child.pid, 10); // the longest keeps its core
     let text = '';
     child.stdout.on('data', (chunk) => (text += chunk));
     child.stderr.on('data', (chunk) => (text += chunk));
