@@ -16,6 +16,7 @@ import {
   type SegmentResult,
 } from './contract';
 import { runStep, type StepContext, type StepEnd, type Stopped } from './run-step';
+import { StepControls } from './step-controls';
 import { TellLog } from './tell-log';
 import { TransitionLog } from './transition-log';
 import { Waits } from './waits';
@@ -49,11 +50,9 @@ export class Interpreter {
   private readonly heard: EndedNode[] = []; // of other segments
   private readonly expanded: ExpandedNode[] = [];
   private readonly attempts = new Map<string, number>(); // the last one of steps that failed
-  private readonly scopes = new Map<string, CancellationScope>(); // of steps under way
-  private readonly skips = new Map<string, string>(); // steps that somebody skips, and why
+  private readonly controls: StepControls;
   private readonly waits = new Waits(() => (this.isPoked = true));
   private isCancelled = false;
-  private isReopening = false;
   private isPoked = false; // somebody has changed something
   private priority: number;
 
@@ -65,6 +64,15 @@ export class Interpreter {
     this.priority = carried?.priority ?? run.priority;
     this.queue = new ReadyQueue(segment);
     this.tells = new TellLog(run.runId, segment.tells);
+    this.controls = new StepControls({
+      queue: this.queue,
+      log: this.context.log,
+      settle: (key, end, reason) => {
+        this.settle(key, end, reason);
+      },
+      hasRow: (node) => this.hasRow(node),
+      attemptOf: (key) => this.attempts.get(key) ?? 0,
+    });
     for (const expanded of carried?.expanded ?? []) this.expand(expanded);
     for (const { key, end, reason } of carried?.ended ?? []) {
       for (const { key: told } of this.queue.settle(key, end, reason)) this.tell(told);
@@ -95,45 +103,9 @@ export class Interpreter {
         this.priority = control.priority; // of attempts that are not in a queue yet
         return undefined;
       case 'skip':
-        return this.cannotSteer(control.stepKey) ?? this.skip(control.stepKey, by(control));
       case 'retry':
-        return this.cannotSteer(control.stepKey) ?? this.retry(control.stepKey, by(control));
+        return this.controls.control(control);
     }
-  }
-
-  private skip(key: string, why: string): string | undefined {
-    const end = this.queue.endOf(key);
-    if (end !== undefined) return `the step '${key}' has already ended: ${end}`;
-    const reason = `skipped ${why}`;
-    const scope = this.scopes.get(key);
-    if (scope === undefined) {
-      this.context.log.add({ stepKey: key, attempt: 0, state: 'skipped', reason });
-      this.settle(key, 'skipped', reason);
-    } else {
-      this.skips.set(key, reason); // it ends when its process has stopped
-      scope.cancel();
-    }
-    return undefined;
-  }
-
-  private cannotSteer(key: string): string | undefined {
-    const node = this.queue.nodeOf(key);
-    if (node === undefined) return `there is no step '${key}'`;
-    return node.kind === 'join' ? `'${key}' holds steps: name one of them` : undefined;
-  }
-
-  private retry(key: string, why: string): string | undefined {
-    const end = this.queue.endOf(key);
-    if (end !== 'failed') return `the step '${key}' has not failed: ${end ?? 'not ended yet'}`;
-    this.isReopening = true;
-    for (const opened of this.queue.reopen(key)) {
-      const node = this.queue.nodeOf(opened);
-      if (node === undefined || !this.hasRow(node)) continue;
-      const attempt = this.attempts.get(opened) ?? 0;
-      const reason = `run again ${why}`;
-      this.context.log.add({ stepKey: opened, attempt, state: 'reopened', reason });
-    }
-    return undefined;
   }
 
   async interpret(): Promise<Interpreted> {
@@ -141,8 +113,8 @@ export class Interpreter {
     while (!this.queue.done && !this.isCancelled) {
       const isFull = workflowInfo().historyLength > HISTORY_EVENTS_MAX;
       // a row that shows an end takes no news of attempts before it is open again
-      this.isReopening &&= !log.isEmpty;
-      if (!this.waits.isPaused && !isFull && !this.isReopening) this.startReady();
+      this.controls.isReopening &&= !log.isEmpty;
+      if (!this.waits.isPaused && !isFull && !this.controls.isReopening) this.startReady();
       log.flush();
       this.tells.flush();
       this.showProgress('running');
@@ -167,14 +139,14 @@ export class Interpreter {
     const { ended, heard, tells, isCancelled, isPoked } = this;
     const arrived = ended.length > 0 || heard.length > 0 || isCancelled || isPoked;
     const { log } = this.context;
-    const isOpenAgain = this.isReopening && log.isEmpty;
+    const isOpenAgain = this.controls.isReopening && log.isEmpty;
     return arrived || isOpenAgain || tells.canFlush || log.canFlush;
   }
 
   private takeNews(): void {
     for (const { key, end, reason } of this.heard.splice(0)) this.settle(key, end, reason);
     for (const ended of this.ended.splice(0)) {
-      this.scopes.delete(ended.key);
+      this.controls.ended(ended.key);
       if (ended.end === 'expanded') this.expand(ended);
       else if (ended.end === 'succeeded') this.settle(ended.key, ended.end);
       else {
@@ -195,9 +167,9 @@ export class Interpreter {
     const settings = this.segment.settings[node.settings];
     if (settings === undefined) throw new Error(`no settings of ${key}`);
     const attempts = this.attempts.get(key) ?? 0;
-    const whyStopped = (): Stopped => this.whyStopped(key);
+    const whyStopped = (): Stopped => this.controls.whyStopped(key);
     const scope = new CancellationScope();
-    this.scopes.set(key, scope);
+    this.controls.begun(key, scope);
     try {
       return await scope.run(() => runStep(this.context, { node, settings, attempts, whyStopped }));
     } catch (error) {
@@ -206,12 +178,6 @@ export class Interpreter {
       const reason = error instanceof Error ? error.message : String(error);
       return { key, end: 'failed', reason, attempt };
     }
-  }
-
-  private whyStopped(key: string): Stopped {
-    const skipped = this.skips.get(key);
-    if (skipped === undefined) return { end: 'cancelled', reason: 'the run was cancelled' };
-    return { end: 'skipped', reason: skipped };
   }
 
   /** Settles a node and writes what nobody else knows: what ended with it, without running. */
@@ -293,8 +259,4 @@ export class Interpreter {
         (failed.length === 0 ? '' : ` Failed: ${failed.join(', ')}.`),
     );
   }
-}
-
-function by({ actor, reason }: ControlRun): string {
-  return reason === '' ? `by ${actor}` : `by ${actor}: ${reason}`;
 }
