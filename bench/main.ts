@@ -11,6 +11,7 @@ const NAMES = [
   'demo',
   'engine',
   'ingest',
+  'peers',
   'pipeline',
   'registry',
   'strain',

@@ -3,13 +3,18 @@ import { plan, step } from '../tests/support/plans';
 
 const nothing = { uses: 'builtin/nothing' } as const;
 
-/** Built-in steps that do nothing, one after the other. */
-export function chainOf(length: number): Plan {
+/** Steps one after the other; built-in ones that do nothing, unless told. */
+export function chainOf(length: number, what: Parameters<typeof step>[1] = nothing): Plan {
   return plan(
     Array.from({ length }, (_, i) =>
-      step(`s${i}`, { ...nothing, after: i === 0 ? [] : [`s${i - 1}`] }),
+      step(`s${i}`, { ...what, after: i === 0 ? [] : [`s${i - 1}`] }),
     ),
   );
+}
+
+/** So many steps side by side. */
+export function fanOf(width: number, what: Parameters<typeof step>[1] = nothing): Plan {
+  return plan(Array.from({ length: width }, (_, i) => step(`s${i}`, what)));
 }
 
 /** So many steps that do nothing: a tenth are fan-outs and fan-ins, the rest diamonds and chains of ten. */
