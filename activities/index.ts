@@ -6,6 +6,7 @@ import { createDecideStep } from './decide-step';
 import { createExecuteBuiltin } from './execute-builtin';
 import { createFinishRun } from './finish-run';
 import { createLoadSegment } from './load-segment';
+import { createRecordControl } from './record-control';
 import { createRecordTransitions } from './record-transitions';
 
 /** Every activity of the control worker. The names are wire names: histories hold them. */
@@ -18,6 +19,7 @@ export function createActivities(deps: BuiltinDeps) {
     executeBuiltin: createExecuteBuiltin(deps),
     finishRun: createFinishRun(deps),
     loadSegment: createLoadSegment(deps),
+    recordControl: createRecordControl(deps),
     recordTransitions: createRecordTransitions(deps),
   };
 }

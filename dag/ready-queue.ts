@@ -1,9 +1,10 @@
 import type { EndedNode, Graph, GraphNode, NodeEnd } from '../schemas/graph';
 import { append } from './group-by';
 import { GroupState } from './group-state';
-import { Heap } from './heap';
+import type { Heap } from './heap';
 import { endOfJoin, skippedBy } from './joins';
 import { Members } from './members';
+import { readyHeap } from './ready-order';
 
 /** Never more steps at once: keeps a workflow's commands and history within Temporal's limits. */
 const WINDOW = 200;
@@ -36,7 +37,7 @@ export class ReadyQueue {
   constructor(graph: Graph) {
     this.graph = graph;
     this.rules = graph.groups;
-    this.ready = this.heap();
+    this.ready = readyHeap(graph);
     for (const node of graph.nodes) this.add(node);
   }
 
@@ -97,6 +98,20 @@ export class ReadyQueue {
     this.add({ ...before, kind: 'join', needs: items }, items.length);
     for (const node of nodes) this.add(node);
     return items.length === 0 ? this.settle(key, 'succeeded', 'its list is empty') : [];
+  }
+
+  /**
+   * A node that was taken and did not begin after all is ready again; blocked if its foreach has
+   * stopped meanwhile, unless it had begun before. Returns what ended with it.
+   */
+  putBack(key: string, hasBegun: boolean): EndedNode[] {
+    const node = this.nodes.get(key);
+    if (node === undefined || !this.running.has(key)) return [];
+    const stopped = hasBegun ? undefined : this.groupOf(node)?.stopped;
+    if (stopped !== undefined) return this.settle(key, 'blocked', stopped);
+    this.release(node);
+    this.ready.push(node);
+    return [];
   }
 
   /** True when every node of this graph has ended. */
@@ -186,14 +201,6 @@ export class ReadyQueue {
     return this.graph.settings[settings]?.builtin ?? false;
   }
 
-  private heap(): Heap<GraphNode> {
-    const priority = (node: GraphNode): number => this.graph.settings[node.settings]?.priority ?? 0;
-    return new Heap((a, b) => {
-      const byPriority = priority(b) - priority(a);
-      return byPriority === 0 ? a.index < b.index : byPriority < 0;
-    });
-  }
-
   private add(node: GraphNode, openNeeds?: number): void {
     // a foreach that has become a join is a member already
     if (!this.nodes.has(node.key)) this.members.add(node);
@@ -210,7 +217,7 @@ export class ReadyQueue {
     const known = this.groups.get(name);
     const rules = this.rules[name];
     if (known !== undefined || rules === undefined) return known;
-    const state = new GroupState(rules, this.heap());
+    const state = new GroupState(rules, readyHeap(this.graph));
     this.groups.set(name, state);
     return state;
   }

@@ -67,6 +67,10 @@ export const ERRORS = {
     'Its state does not allow this',
     'Bring it into the state that the message names first.',
   ]),
+  RUN_PAUSED: row(409, 'user', [
+    'The run is paused, so nothing of it begins',
+    'Let it go on (anneal run continue RUN); its steps come again by themselves.',
+  ]),
   ATTEMPT_SUPERSEDED: row(409, 'user', [
     'A newer attempt of this step has begun',
     'Stop this process: its writes are no longer taken.',

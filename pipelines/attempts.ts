@@ -20,7 +20,7 @@ import type { AttemptKey } from '../storage/postgres/attempts';
 import { selectNewestCheckpoint } from '../storage/postgres/checkpoints';
 import type { Checkpoint } from '../storage/postgres/checkpoints';
 import { objectKey } from '../storage/objects/keys';
-import { findStep, markStepStarted } from '../storage/postgres/steps';
+import { assertNotHeld, findStep, markStepStarted } from '../storage/postgres/steps';
 import type { StoredStep } from '../storage/postgres/steps';
 import { insertToken, revokeStepTokens } from '../storage/postgres/tokens';
 import { assertNewestAttempt } from '../tracker/adoption';
@@ -41,7 +41,8 @@ const TOKEN_MARGIN_SECONDS = 24 * 3_600;
 
 /**
  * Begins an attempt: older ones of the step lose the right to write, the node gets everything that
- * it needs. Idempotent by attempt number; a step that was committed before is not run again.
+ * it needs. Idempotent by attempt number; a step that was committed before is not run again. RUN_PAUSED
+ * while the run is paused, unless this attempt has begun before.
  */
 export async function beginAttempt(
   deps: AttemptDeps,
@@ -58,6 +59,7 @@ export async function beginAttempt(
   const content = contentOf(step, rendered);
   const ready = readyAtMs === undefined ? undefined : { reason: waited, atMs: readyAtMs };
   await deps.postgres.transaction(async (sql) => {
+    await assertNotHeld(sql, key);
     await markStepStarted(sql, { ...key, reason: `on node ${node}`, ready, content });
     await assertNewestAttempt(sql, { ...key, pipelineRunId: runId });
     await insertAttempt(sql, { ...key, node, resumedFrom: checkpoint?.name ?? null });

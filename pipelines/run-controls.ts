@@ -2,26 +2,31 @@ import { AppError } from '../errors/app-error';
 import type { PipelineRun } from '../schemas/pipeline-runs';
 import * as stored from '../storage/postgres/pipeline-runs';
 import type { ControlRun } from '../workflows/contract';
-import { finishPipelineRun, getPipelineRun, type PipelineRunStart } from './pipeline-runs';
+import {
+  finishPipelineRun,
+  getPipelineRun,
+  type PipelineRunDeps,
+  type PipelineRunStart,
+} from './pipeline-runs';
 
 /** Asks a run to stop; its steps get the time to save, and its pause ends. INVALID_STATE if it has ended. */
 export async function cancelPipelineRun(
   deps: PipelineRunStart,
-  key: stored.PipelineRunKey,
+  cancel: stored.PipelineRunKey & { readonly actor: string },
 ): Promise<PipelineRun> {
-  await assertOpen(deps, key);
-  const answer = await deps.starter.cancelPipelineRun(key.id);
+  await assertOpen(deps, cancel);
+  const answer = await deps.starter.cancelPipelineRun(cancel.id);
+  await stored.cancelPipelineRun(deps.postgres, cancel); // the workflow ends its pause, too
   if (answer === 'gone') {
     // somebody terminated the workflow, so it could not write its own end
     const reason = 'its workflow was ended from outside';
-    const { projectId, id: runId } = key;
+    const { projectId, id: runId } = cancel;
     await finishPipelineRun(deps, { projectId, runId, status: 'cancelled', reason });
   }
-  await stored.endPause(deps.postgres, key); // the workflow has ended its pause, too
-  return getPipelineRun(deps, key);
+  return getPipelineRun(deps, cancel);
 }
 
-/** Steers a run that is under way. INVALID_STATE says why it cannot be done. */
+/** Steers a run that is under way; its workflow writes what it takes. INVALID_STATE says why it cannot be done. */
 export async function controlPipelineRun(
   deps: PipelineRunStart,
   key: stored.PipelineRunKey,
@@ -31,16 +36,30 @@ export async function controlPipelineRun(
   if ((await deps.starter.controlPipelineRun(key.id, control)) === 'gone') {
     throw new AppError('INVALID_STATE', `The run '${key.id}' is not under way any more.`);
   }
+  return getPipelineRun(deps, key);
+}
+
+export interface RecordControl {
+  readonly projectId: string;
+  readonly runId: string;
+  readonly control: ControlRun;
+  /** When the run's workflow has taken it; each change of a run has a time of its own. */
+  readonly atMs: number;
+}
+
+/**
+ * Writes what a run has taken, and who asked for it. A pause that is written here holds every attempt
+ * that has not begun. What is older than the newest change of the run, or the same, changes nothing.
+ */
+export async function recordControl(deps: PipelineRunDeps, change: RecordControl): Promise<void> {
+  const { projectId, runId: id, control, atMs } = change;
   const { actor, reason, action, ...detail } = control;
   await stored.steerPipelineRun(deps.postgres, {
-    ...key,
-    actor,
-    action,
+    ...{ projectId, id, actor, action, at: new Date(atMs) },
     detail: { ...detail, reason },
     ...(action === 'pause' || action === 'continue' ? { isPaused: action === 'pause' } : {}),
     ...(control.action === 'priority' ? { priority: control.priority } : {}),
   });
-  return getPipelineRun(deps, key);
 }
 
 async function assertOpen(deps: PipelineRunStart, key: stored.PipelineRunKey): Promise<void> {

@@ -45,6 +45,9 @@ export function createRunBuiltin(deps: BuiltinDeps): RunBuiltin {
     const { projectId, runId, stepKey, readyAtMs } = input;
     const startedAtMs = Date.now();
     const step = found(await stored.findStep(deps.postgres, input), 'step', stepKey);
+    if (step.isHeld && step.outputs === null) {
+      throw new AppError('RUN_PAUSED', `The run '${runId}' is paused.`);
+    }
     const outputs = step.outputs ?? (await carryOut(deps, input, step));
     const endedAtMs = Date.now();
     await complete({ projectId, runId, stepKey, outputs, readyAtMs, startedAtMs, endedAtMs });

@@ -96,6 +96,7 @@ function retrying({ step, attempt }: ListedStep, facts: WaitFacts): string | nul
   if (dueMs > facts.nowMs) {
     return `attempt ${next} in ${Math.ceil((dueMs - facts.nowMs) / 1000)} s, after ${cause}`;
   }
+  if (facts.run.isPaused) return join(step.reason, describePause(facts.paused));
   return join(step.reason, forWorker(step.key, facts, dueMs));
 }
 

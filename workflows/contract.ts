@@ -126,11 +126,18 @@ export interface ExpandedNode {
   readonly items: readonly GraphNode[];
   readonly groups: Graph['groups'];
 }
+/** What a step has used of its budgets, taken along while a pause holds its next attempt. */
+export interface SpentBudget {
+  readonly user: number; // failures by the step's own fault
+  readonly infrastructure: number;
+  readonly ms: number; // since it was ready first, without the pause
+}
 /** What an interpreter takes along into a new history; nothing runs at that moment. */
 export interface CarriedState {
   readonly ended: readonly EndedNode[];
   readonly expanded: readonly ExpandedNode[];
   readonly attempts: readonly (readonly [key: string, attempt: number])[]; // of failed steps
+  readonly spent?: readonly (readonly [key: string, spent: SpentBudget])[]; // of held steps
   readonly isPaused: boolean;
   readonly priority: number;
 }

@@ -1,4 +1,5 @@
 import {
+  allHandlersFinished,
   CancellationScope,
   condition,
   setCurrentDetails,
@@ -14,6 +15,7 @@ import {
   type ControlRun,
   type ExpandedNode,
   type SegmentResult,
+  type SpentBudget,
 } from './contract';
 import { runStep, type StepContext, type StepEnd, type Stopped } from './run-step';
 import { StepControls } from './step-controls';
@@ -51,6 +53,7 @@ export class Interpreter {
   private readonly expanded: ExpandedNode[] = [];
   private readonly attempts = new Map<string, number>(); // the last one of steps that failed
   private readonly controls: StepControls;
+  private readonly spent = new Map<string, SpentBudget>(); // of held steps
   private readonly waits = new Waits(() => (this.isPoked = true));
   private isCancelled = false;
   private isPoked = false; // somebody has changed something
@@ -80,6 +83,7 @@ export class Interpreter {
     this.tells.forget(); // told before
     this.waits.isPaused = carried?.isPaused ?? false;
     for (const [key, attempt] of carried?.attempts ?? []) this.attempts.set(key, attempt);
+    for (const [key, spent] of carried?.spent ?? []) this.spent.set(key, spent);
     setHandler(defineSignal<[EndedNode[]]>(NODES_ENDED_SIGNAL), (nodes) => {
       this.heard.push(...nodes);
     });
@@ -149,10 +153,23 @@ export class Interpreter {
       this.controls.ended(ended.key);
       if (ended.end === 'expanded') this.expand(ended);
       else if (ended.end === 'succeeded') this.settle(ended.key, ended.end);
+      else if (ended.end === 'held') this.putBack(ended);
       else {
         this.attempts.set(ended.key, ended.attempt);
         this.settle(ended.key, ended.end, ended.reason);
       }
+    }
+  }
+
+  /** A pause holds the next attempt of a step: it is ready again, and nothing of it has failed. */
+  private putBack({ key, attempt, spent }: StepEnd & { readonly end: 'held' }): void {
+    this.attempts.set(key, attempt);
+    this.spent.set(key, spent);
+    const skipped = this.controls.whySkipped(key); // somebody was quicker than this news
+    if (skipped === undefined) this.follow(this.queue.putBack(key, attempt > 0), '');
+    else {
+      this.context.log.add({ stepKey: key, attempt, state: 'skipped', reason: skipped });
+      this.settle(key, 'skipped', skipped);
     }
   }
 
@@ -167,11 +184,15 @@ export class Interpreter {
     const settings = this.segment.settings[node.settings];
     if (settings === undefined) throw new Error(`no settings of ${key}`);
     const attempts = this.attempts.get(key) ?? 0;
+    const spent = this.spent.get(key);
+    this.spent.delete(key);
     const whyStopped = (): Stopped => this.controls.whyStopped(key);
     const scope = new CancellationScope();
     this.controls.begun(key, scope);
     try {
-      return await scope.run(() => runStep(this.context, { node, settings, attempts, whyStopped }));
+      return await scope.run(() =>
+        runStep(this.context, { node, settings, attempts, spent, whyStopped }),
+      );
     } catch (error) {
       const attempt = attempts;
       if (scope.consideredCancelled) return { key, ...whyStopped(), attempt };
@@ -215,12 +236,14 @@ export class Interpreter {
     this.waits.hold();
     do {
       await Promise.all([log.drain(), this.tells.drain()]);
+      await condition(allHandlersFinished); // a change that is being written belongs to this history
       if (this.isCancelled) return undefined;
       this.takeNews(); // what came meanwhile: nobody else writes and tells it
-    } while (!log.isEmpty || this.tells.canFlush);
+    } while (!log.isEmpty || this.tells.canFlush || !allHandlersFinished());
     const { expanded, priority, queue } = this;
     const { isPaused } = this.waits;
-    return { ended: queue.ended, expanded, attempts: [...this.attempts], isPaused, priority };
+    const [attempts, spent] = [[...this.attempts], [...this.spent]];
+    return { ended: queue.ended, expanded, attempts, spent, isPaused, priority };
   }
 
   /** Waits until every attempt has stopped, at most the longest grace and a margin. */
@@ -232,17 +255,20 @@ export class Interpreter {
     });
     const seconds = Math.max(0, ...graces) + STOP_MARGIN_SECONDS;
     await condition(() => this.ended.length >= running.length, seconds * 1000);
-    const stopped = new Set(this.ended.map(({ key }) => key));
+    const ends = this.ended.filter(({ end }) => end !== 'held'); // the others never began
+    const held = new Set(this.ended.flatMap(({ key, end }) => (end === 'held' ? [key] : [])));
+    const stopped = new Set(ends.map(({ key }) => key));
     // what waits for a cancelled step is cancelled with it, not blocked by it
-    this.ended.splice(0, stopped.size, ...this.ended.filter(({ end }) => end !== 'cancelled'));
+    this.ended.splice(0, this.ended.length, ...ends.filter(({ end }) => end !== 'cancelled'));
     this.takeNews();
     const cancelled = this.queue.cancelAll('the run was cancelled');
     for (const { key } of cancelled) {
       const node = this.queue.nodeOf(key);
       if (node === undefined || stopped.has(key) || !this.hasRow(node)) continue;
-      const reason = running.includes(key)
-        ? 'the run was cancelled; the step did not stop in time'
-        : 'the run was cancelled';
+      const reason =
+        running.includes(key) && !held.has(key)
+          ? 'the run was cancelled; the step did not stop in time'
+          : 'the run was cancelled';
       this.context.log.add({ stepKey: key, attempt: 0, state: 'cancelled', reason });
     }
   }

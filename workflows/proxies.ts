@@ -6,7 +6,7 @@ import {
 import type { Activities } from '../activities';
 import type { ExecuteStepInput, ExecuteStepResult } from '../schemas/attempts';
 import type { NodeSettings } from '../schemas/graph';
-import { poolQueue } from './contract';
+import { poolQueue, PRIORITY_MIN } from './contract';
 
 const SECOND_MS = 1_000;
 /** A task that the server lost must not wait for ever; no run of ours waits longer by itself. */
@@ -25,7 +25,14 @@ const bookkeeping: ActivityOptions = {
   cancellationType: ActivityCancellationType.WAIT_CANCELLATION_COMPLETED,
 };
 export const { beginHandlers, beginRun, decideStep, finishRun, loadSegment, recordTransitions } =
-  proxyActivities<Omit<Activities, 'changeAlias' | 'executeBuiltin'>>(bookkeeping);
+  proxyActivities<Omit<Activities, 'changeAlias' | 'executeBuiltin' | 'recordControl'>>(
+    bookkeeping,
+  );
+/** Somebody waits for the answer, so it goes before the steps. */
+export const { recordControl } = proxyActivities<Pick<Activities, 'recordControl'>>({
+  ...bookkeeping,
+  priority: { priorityKey: PRIORITY_MIN },
+});
 
 /** Built-in steps are idempotent, so Temporal itself repeats them; one summary per step. */
 export async function executeBuiltin(input: ExecuteStepInput, priorityKey: number): Promise<void> {

@@ -42,6 +42,12 @@ export function isInfrastructure(failureClass: FailureClass): boolean {
   return INFRASTRUCTURE.includes(failureClass);
 }
 
+/** True for an attempt that did not begin because its run is paused: nothing has failed. */
+export function isHeld(error: unknown): boolean {
+  const cause = error instanceof ActivityFailure ? error.cause : error;
+  return cause instanceof ApplicationFailure && cause.type === 'RUN_PAUSED';
+}
+
 /** The class and reason of what an `executeStep` activity threw. */
 export function classify(error: unknown): AttemptFailure {
   const cause = error instanceof ActivityFailure ? error.cause : error;

@@ -1,25 +1,13 @@
 import type { RunOutcome } from '../schemas/graph';
-import type { CarriedState, ControlRun, SegmentResult } from './contract';
+import type { CarriedState, SegmentResult } from './contract';
 import { Interpreter, type Interpreted, type InterpretedRun } from './interpreter';
 import { beginHandlers } from './proxies';
+import type { Steering } from './steering';
 
 /** How the steps of a run ended, and the words for it. */
 export interface RunEnd {
   readonly status: RunOutcome;
   readonly reason?: string;
-}
-
-/** Does what somebody asks for; says in words why it cannot be done. */
-export type ApplyControl = (
-  control: ControlRun,
-) => string | undefined | Promise<string | undefined>;
-/** How a run is stopped and steered from outside. */
-export interface Steering {
-  readonly cancelRequested: Promise<never>;
-  /** Somebody has paused the run and it was not cancelled since. */
-  readonly isPaused: () => boolean;
-  /** Says who applies changes from here on; while nobody does, they wait. */
-  readonly steer: (apply: ApplyControl | undefined) => void;
 }
 
 /** The end of a run by the ends of its steps; its handlers change nothing of it. */
@@ -44,14 +32,18 @@ export async function runHandlers(
   const { status, reason = '' } = end;
   const { carried, steering } = going;
   steering.steer(undefined); // the steps take no change any more
+  await steering.written(); // a cancel that has ended a pause
   const segment = await beginHandlers({ projectId, runId, status, reason });
-  const interpreter = new Interpreter(run, segment, carried);
+  const interpreter = new Interpreter({ ...run, priority: steering.priority() }, segment, carried);
   const holdOrGoOn = (): void => {
     const action = steering.isPaused() ? 'pause' : 'continue';
     interpreter.control({ action, actor: 'run', reason: '' });
   };
   holdOrGoOn();
-  steering.cancelRequested.catch(holdOrGoOn);
+  steering.cancelRequested.catch(async () => {
+    await steering.written();
+    holdOrGoOn();
+  });
   steering.steer((control) => interpreter.control(control));
   return interpreter.interpret();
 }

@@ -4,36 +4,28 @@ import {
   CancellationScope,
   condition,
   continueAsNew,
-  defineUpdate,
   getExternalWorkflowHandle,
-  setHandler,
   startChild,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Segment } from '../schemas/graph';
 import {
-  CONTROL_RUN_UPDATE,
-  controlProblem,
   PRIORITY_DEFAULT,
   RUN_SEGMENT,
   segmentWorkflowId,
   type BegunRun,
   type CarriedState,
-  type ControlRun,
   type RunPipelineInput,
   type RunPipelineResult,
   type SegmentResult,
 } from './contract';
 import { Interpreter, type InterpretedRun } from './interpreter';
 import { beginRun, finishRun } from './proxies';
-import { endOf, runHandlers, type ApplyControl, type RunEnd, type Steering } from './run-handlers';
+import { endOf, runHandlers, type RunEnd } from './run-handlers';
 import { controlSegment, type runSegment } from './run-segment';
+import { answerControls, type Steering } from './steering';
 
 const ID_PREFIX = 'pipeline-run/';
-const PAUSED_TOO_LATE =
-  'the run was cancelled, so nothing of it is paused: skip a handler that must not run';
-/** Answers true once the run has taken it. */
-export const controlRunUpdate = defineUpdate<boolean, [ControlRun]>(CONTROL_RUN_UPDATE);
 
 /**
  * One run of a pipeline: interprets its graph itself, or, if it is large, leaves its parts to child
@@ -43,7 +35,7 @@ export async function runPipeline(input: RunPipelineInput): Promise<RunPipelineR
   const { workflowId } = workflowInfo();
   const runId = workflowId.startsWith(ID_PREFIX) ? workflowId.slice(ID_PREFIX.length) : workflowId;
   const projectId = input.projectId ?? 'default';
-  const steering = answerControls(input.carried?.isPaused ?? false);
+  const steering = answerControls({ projectId, runId }, input);
   // a cancelled run still writes its end, so only the steps are in a scope that can be cancelled
   return CancellationScope.nonCancellable(async () => {
     const begun = await begin(input, { projectId, runId });
@@ -127,39 +119,6 @@ async function interpretWhole(
   const interpreted = await interpreter.interpret();
   if (interpreted.isDone) return interpreted.result;
   return continueAsNew<typeof runPipeline>({ ...input, carried: interpreted.carried });
-}
-
-/**
- * Lets the run be steered from its first moment on, also when it is cancelled: a change that comes
- * while there is nothing to steer waits. Who applies changes says in words why it cannot.
- */
-function answerControls(wasPaused: boolean): Steering {
-  const { cancelRequested } = CancellationScope.current();
-  let apply: ApplyControl | undefined; // first the steps, then the handlers
-  let isPaused = wasPaused;
-  let isCancelled = false;
-  cancelRequested.catch(() => {
-    isCancelled = true;
-    isPaused = false;
-  });
-  const take = async (control: ControlRun): Promise<boolean> => {
-    await condition(() => apply !== undefined);
-    const { action } = control;
-    const isTooLate = isCancelled && action === 'pause';
-    if (!isTooLate && (action === 'pause' || action === 'continue')) isPaused = action === 'pause';
-    const problem = isTooLate ? PAUSED_TOO_LATE : await apply?.(control);
-    if (problem !== undefined) throw ApplicationFailure.nonRetryable(problem, 'INVALID_STATE');
-    return true;
-  };
-  setHandler(controlRunUpdate, (control) => CancellationScope.nonCancellable(() => take(control)), {
-    validator: refuse,
-  });
-  return { cancelRequested, isPaused: () => isPaused, steer: (next) => (apply = next) };
-}
-
-function refuse(control: ControlRun): void {
-  const problem = controlProblem(control);
-  if (problem !== undefined) throw ApplicationFailure.nonRetryable(problem, 'INVALID_ARGUMENT');
 }
 
 /** All parts at once: each waits by itself for what it needs of the others. */

@@ -4,11 +4,12 @@ import type { StepVerdict } from '../pipelines/decisions';
 import type { ExecuteStepInput } from '../schemas/attempts';
 import type { GraphNode, NodeSettings } from '../schemas/graph';
 import type { FailureClass } from '../schemas/plan';
-import type { ExpandedNode } from './contract';
+import type { ExpandedNode, SpentBudget } from './contract';
 import { decideStep, executeBuiltin, executeStep } from './proxies';
 import {
   classify,
   decideRetry,
+  isHeld,
   isInfrastructure,
   type FailureCounts,
   type RetryDecision,
@@ -19,6 +20,9 @@ import type { Waits } from './waits';
 /** Soon enough for quick steps; later each look costs the history of a long one some ten events. */
 const WAIT_MS_MIN = 2_000;
 const WAIT_MS_MAX = 30_000;
+/** Before a held attempt is asked for again in a run that goes on. */
+const HELD_MS = 1_000;
+const NOTHING_SPENT: SpentBudget = { user: 0, infrastructure: 0, ms: 0 };
 
 /** The run that a step belongs to, as its steps see it. */
 export interface StepContext {
@@ -35,6 +39,8 @@ export interface RunStep {
   readonly settings: NodeSettings;
   /** Attempts before: a step that somebody has run again goes on counting. */
   readonly attempts: number;
+  /** What they have used up, if a pause has held the next one. */
+  readonly spent?: SpentBudget | undefined;
   /** Why a step in a cancelled scope was stopped. */
   readonly whyStopped: () => Stopped;
 }
@@ -42,7 +48,10 @@ export interface Stopped {
   readonly end: 'cancelled' | 'skipped';
   readonly reason: string;
 }
-/** How a step ended; `expanded` is a foreach that knows its items now. */
+/**
+ * How a step ended; `expanded` is a foreach that knows its items now, `held` a step whose next attempt
+ * did not begin because the run is paused: it is to run later, as if it had not been asked.
+ */
 export type StepEnd =
   | { readonly key: string; readonly end: 'succeeded' }
   | {
@@ -50,6 +59,12 @@ export type StepEnd =
       readonly end: 'failed' | Stopped['end'];
       readonly reason: string;
       readonly attempt: number; // the last one; 0 if there was none
+    }
+  | {
+      readonly key: string;
+      readonly end: 'held';
+      readonly attempt: number; // the last one that began; 0 if none did
+      readonly spent: SpentBudget;
     }
   | (ExpandedNode & { readonly end: 'expanded' });
 
@@ -103,14 +118,11 @@ async function askUntilDecided(
 }
 
 /** Attempt after attempt until one commits or a budget is spent. */
-async function runAttempts(
-  context: StepContext,
-  step: RunStep,
-  firstReadyAtMs: number,
-): Promise<StepEnd> {
-  const { node, settings } = step;
-  let counts: FailureCounts = { user: 0, infrastructure: 0 };
-  let readyAtMs = firstReadyAtMs;
+async function runAttempts(context: StepContext, step: RunStep, nowMs: number): Promise<StepEnd> {
+  const { node, settings, spent = NOTHING_SPENT } = step;
+  let counts: FailureCounts = spent;
+  let readyAtMs = nowMs;
+  const firstReadyAtMs = nowMs - spent.ms;
   for (let attempt = step.attempts + 1; ; attempt += 1) {
     try {
       const input = inputOf(context, { ...step, attempt, readyAtMs });
@@ -120,6 +132,10 @@ async function runAttempts(
       return { key: node.key, end: 'succeeded' };
     } catch (error) {
       if (isCancelled()) return stop(context, step, attempt);
+      if (isHeld(error)) {
+        const spentNow = { ...counts, ms: readyAtMs - firstReadyAtMs };
+        return hold(context, step, { attempt, spent: spentNow });
+      }
       const ended = failAttempt(context, { ...step, attempt, error, counts, firstReadyAtMs });
       if ('end' in ended) return ended;
       if (!(await pause(ended.delayMs))) return stop(context, step, attempt);
@@ -152,12 +168,25 @@ async function runBuiltin(
     return { key: node.key, end: 'succeeded' };
   } catch (error) {
     if (isCancelled()) return stop(context, step, attempt);
+    if (isHeld(error)) return hold(context, step, { attempt, spent: NOTHING_SPENT });
     const cause = causeOf(error);
     const reason = cause.message;
     const failureClass = cause instanceof ApplicationFailure ? 'data' : 'timeout';
     context.log.add({ stepKey: node.key, attempt, state: 'failed', reason, failureClass });
     return { key: node.key, end: 'failed', reason, attempt };
   }
+}
+
+/** The attempt did not begin: it comes again, under the same number, when the run goes on. */
+async function hold(
+  context: StepContext,
+  step: RunStep,
+  { attempt, spent }: { readonly attempt: number; readonly spent: SpentBudget },
+): Promise<StepEnd> {
+  // the pause has ended meanwhile, or is not known here yet
+  const isKnown = context.waits.isPaused || (await pause(HELD_MS));
+  if (!isKnown) return stop(context, step, attempt);
+  return { key: step.node.key, end: 'held', attempt: attempt - 1, spent };
 }
 
 function causeOf(error: unknown): Error {

@@ -44,6 +44,11 @@ export class StepControls {
     return action === 'skip' ? this.skip(key, by(control)) : this.retry(key, by(control));
   }
 
+  /** Why a step that is under way is skipped, if somebody has asked for it. */
+  whySkipped(key: string): string | undefined {
+    return this.skips.get(key);
+  }
+
   /** Why a step whose scope was cancelled has stopped. */
   whyStopped(key: string): Stopped {
     const skipped = this.skips.get(key);

@@ -50,16 +50,23 @@ UPDATE pipeline_runs SET status = 'running', started_at = coalesce(started_at, n
 WHERE project_id = $1 AND id = $2 AND ended_at IS NULL`;
 // ended once, ended for ever: a late repetition changes nothing
 const FINISH = `
-UPDATE pipeline_runs SET status = $3, reason = $4, ended_at = now()
+UPDATE pipeline_runs SET status = $3, reason = $4, is_paused = false, ended_at = now()
 WHERE project_id = $1 AND id = $2 AND ended_at IS NULL`;
 const STEER = `
 WITH steered AS (
-  UPDATE pipeline_runs SET is_paused = coalesce($3, is_paused), priority = coalesce($4, priority)
-  WHERE project_id = $1 AND id = $2
+  UPDATE pipeline_runs SET is_paused = coalesce($3, is_paused), priority = coalesce($4, priority),
+    steered_at = $8
+  WHERE project_id = $1 AND id = $2 AND (steered_at IS NULL OR steered_at < $8)
+  RETURNING id
 )
 ${INSERT_AUDIT}
-VALUES ($1, $5, 'pipeline-run.' || $6, 'pipeline-run/' || $2, $7)`;
-const END_PAUSE = 'UPDATE pipeline_runs SET is_paused = false WHERE project_id = $1 AND id = $2';
+SELECT $1, $5, 'pipeline-run.' || $6, 'pipeline-run/' || $2, $7 FROM steered`;
+const CANCEL = `
+WITH asked AS (
+  UPDATE pipeline_runs SET is_paused = false WHERE project_id = $1 AND id = $2 RETURNING id
+)
+${INSERT_AUDIT}
+SELECT $1, $3, 'pipeline-run.cancel', 'pipeline-run/' || $2, '{}' FROM asked`;
 const FIND = `SELECT ${COLUMNS} FROM pipeline_runs WHERE project_id = $1 AND id = $2`;
 const FIND_SOME = `SELECT ${COLUMNS} FROM pipeline_runs WHERE project_id = $1 AND id = ANY($2)`;
 const FIND_BY_RUN_KEY = `
@@ -122,7 +129,7 @@ export async function startPipelineRun(sql: Sql, key: PipelineRunKey): Promise<v
   await sql.query(START, [key.projectId, key.id]);
 }
 
-/** Shows how a run was steered, and keeps who did it. */
+/** Shows how a run was steered, and keeps who did it; nothing if it was steered at `at` or later. */
 export async function steerPipelineRun(
   sql: Sql,
   steered: PipelineRunKey & {
@@ -131,16 +138,20 @@ export async function steerPipelineRun(
     readonly actor: string;
     readonly action: string;
     readonly detail: Readonly<Record<string, unknown>>;
+    readonly at: Date;
   },
 ): Promise<void> {
-  const { projectId, id, isPaused, priority, actor, action, detail } = steered;
+  const { projectId, id, isPaused, priority, actor, action, detail, at } = steered;
   const values = [projectId, id, isPaused ?? null, priority ?? null, actor, action];
-  await sql.query(STEER, [...values, JSON.stringify(detail)]);
+  await sql.query(STEER, [...values, JSON.stringify(detail), at]);
 }
 
-/** A run that was cancelled is not paused any more. */
-export async function endPause(sql: Sql, key: PipelineRunKey): Promise<void> {
-  await sql.query(END_PAUSE, [key.projectId, key.id]);
+/** Keeps who has cancelled a run; it is not paused any more. */
+export async function cancelPipelineRun(
+  sql: Sql,
+  { projectId, id, actor }: PipelineRunKey & { readonly actor: string },
+): Promise<void> {
+  await sql.query(CANCEL, [projectId, id, actor]);
 }
 
 /** Writes how a run ended; the first end stays. */

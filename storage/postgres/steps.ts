@@ -1,3 +1,4 @@
+import { AppError } from '../../errors/app-error';
 import type { EndedRun } from '../../schemas/graph';
 import type { StepStatus } from '../../schemas/pipeline-runs';
 import type { Outputs, StepSpec } from '../../schemas/plan';
@@ -24,6 +25,8 @@ export interface StoredStep {
   readonly run?: EndedRun | undefined; // of handlers
   readonly status: StepStatus;
   readonly outputs: Outputs | null;
+  /** Its run is paused: it does not begin now. */
+  readonly isHeld: boolean;
 }
 
 const INSERT = `
@@ -32,7 +35,17 @@ SELECT $1, $2, s.key, s.index, s.spec, 'waiting'
 FROM unnest($3::text[], $4::integer[], $5::jsonb[]) AS s (key, index, spec)
 ON CONFLICT (run_id, key) DO NOTHING`;
 const FIND = `
-SELECT spec, status, outputs FROM steps WHERE project_id = $1 AND run_id = $2 AND key = $3`;
+SELECT s.spec, s.status, s.outputs, r.is_paused AS "isHeld"
+FROM steps s JOIN pipeline_runs r ON r.id = s.run_id
+WHERE s.project_id = $1 AND s.run_id = $2 AND s.key = $3`;
+// locks the run's row as STARTED does: a pause that was written before is seen here, and one that is
+// being written waits for this attempt's begin. What has begun goes on, however often it asks
+const HELD = `
+SELECT r.is_paused AND NOT EXISTS (
+  SELECT FROM attempts a
+  WHERE a.project_id = $1 AND a.run_id = $2 AND a.step_key = $3 AND a.attempt = $4
+) AS held
+FROM pipeline_runs r WHERE r.project_id = $1 AND r.id = $2 FOR NO KEY UPDATE`;
 // a step that only passes the artifact on (builtin/best) has no tracked run
 const TRACKED_RUN_OF = `
 SELECT tracked_run_id FROM steps
@@ -93,13 +106,23 @@ export async function insertSteps(
 
 /** One step with its spec, or undefined. */
 export async function findStep(sql: Sql, key: StepKey): Promise<StoredStep | undefined> {
-  type Stored = Pick<StoredStep, 'status' | 'outputs'> & {
+  type Stored = Pick<StoredStep, 'status' | 'outputs' | 'isHeld'> & {
     readonly spec: StepSpec & Partial<Pick<InsertStep, 'item' | 'run'>>;
   };
   const [row] = await sql.query<Stored>(FIND, [key.projectId, key.runId, key.stepKey]);
   if (row === undefined) return undefined;
   const { item, run, ...spec } = row.spec;
-  return { spec, item, run, status: row.status, outputs: row.outputs };
+  const { status, outputs, isHeld } = row;
+  return { spec, item, run, status, outputs, isHeld };
+}
+
+/** RUN_PAUSED if this attempt would begin while its run is paused; it locks the run's row. */
+export async function assertNotHeld(
+  sql: Sql,
+  { projectId, runId, stepKey, attempt }: StepKey & { readonly attempt: number },
+): Promise<void> {
+  const [row] = await sql.query<{ held: boolean }>(HELD, [projectId, runId, stepKey, attempt]);
+  if (row?.held === true) throw new AppError('RUN_PAUSED', `The run '${runId}' is paused.`);
 }
 
 /** The tracked run of the step that made an artifact in this run, or undefined. */

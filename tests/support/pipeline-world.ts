@@ -6,6 +6,7 @@ import { scopeFor } from '../../dag/scope';
 import { segmentsOf, SEGMENT_STEPS_MAX } from '../../dag/segments';
 import { expandNode, judge, type StepVerdict } from '../../pipelines/decisions';
 import { askForResults, toSteps, withoutItems } from '../../pipelines/segments';
+import type { RecordControl } from '../../pipelines/run-controls';
 import type { ExecuteStepInput } from '../../schemas/attempts';
 import type { GraphNode, RunOutcome, Segment } from '../../schemas/graph';
 import type { FailureClass, Outputs, Params, Plan, StepSpec } from '../../schemas/plan';
@@ -15,9 +16,10 @@ import {
   pipelineRunWorkflowId,
   type ControlRun,
 } from '../../workflows/contract';
+import { isHeld } from '../../workflows/retry';
 import { dice, type Dice } from './dice';
 import { SmallTemporal } from './small-temporal';
-import type { ActivityCall, ActivityEnd } from './temporal-workers';
+import type { ActivityCall, ActivityEnd, ActivityTask } from './temporal-workers';
 
 /** What a step does in a test; one without any succeeds at once. */
 export interface Behaviour {
@@ -35,8 +37,16 @@ export interface WorldOptions {
   readonly segmentSteps?: number;
   /** How many events a workflow counts for each: many make new histories. */
   readonly eventFactor?: number;
+  /** How long an attempt waits for a worker, at most: not at all if left out. */
+  readonly queueMs?: number;
   /** The keys of what the run before has done: it is taken instead of run. */
   readonly reused?: ReadonlySet<string>;
+}
+interface Begin {
+  readonly key: string;
+  readonly atMs: number;
+  readonly task: number;
+  readonly isDecision: boolean; // on its condition or list
 }
 /** One attempt of a step, in the time of the run. */
 export interface Attempt {
@@ -58,6 +68,7 @@ const ENDED = ['succeeded', 'failed', 'skipped', 'cancelled'];
 const RUN_ID = 'r1';
 const LAST_MS_MAX = 8; // few different times, so that many things happen at once
 const STOP_MS = 500;
+const HELD = { message: 'the run is paused', type: 'RUN_PAUSED', nonRetryable: true };
 
 /**
  * One run of a plan: our workflows on a small Temporal, and the activities with rows in memory where
@@ -68,10 +79,11 @@ export class PipelineWorld {
   readonly rows = new Map<string, Row>();
   readonly attempts: Attempt[] = [];
   /** The keys of what was asked for, in order: steps that begin, with the number of the task. */
-  readonly begins: { readonly key: string; readonly atMs: number; readonly task: number }[] = [];
+  readonly begins: Begin[] = [];
   status: RunOutcome | undefined;
   reason: string | undefined;
   private readonly options: WorldOptions;
+  private isHeld = false;
   private readonly params: Params;
   private readonly roll: Dice;
 
@@ -120,10 +132,11 @@ export class PipelineWorld {
     return Object.fromEntries([...this.rows].map(([key, { status }]) => [key, status]));
   }
 
-  private activity(call: ActivityCall): ActivityEnd {
+  private activity(call: ActivityCall): ActivityTask {
     const afterMs = this.roll(3);
     const { name, input } = call;
     if (name === 'executeStep' || name === 'executeBuiltin') return this.work(call);
+    if (name === 'recordControl') return { afterMs, taken: () => this.steer(input) };
     if (name === 'beginRun') return { afterMs, result: this.beginRun() };
     if (name === 'loadSegment') {
       return { afterMs, result: this.segments[(input as { segment: number }).segment] };
@@ -134,7 +147,7 @@ export class PipelineWorld {
     }
     if (name === 'decideStep') {
       const { node } = input as { node: GraphNode };
-      this.begin(node.key, call.atMs);
+      this.begin(node.key, { atMs: call.atMs, isDecision: true });
       return { afterMs, result: this.decide(node) };
     }
     if (name === 'beginHandlers') {
@@ -209,8 +222,16 @@ export class PipelineWorld {
     return { verdict: 'reuse', reason: 'there already' };
   }
 
-  private begin(key: string, atMs: number): void {
-    this.begins.push({ key, atMs, task: this.temporal.tasks });
+  private begin(key: string, { atMs, isDecision }: Pick<Begin, 'atMs' | 'isDecision'>): void {
+    this.begins.push({ key, atMs, task: this.temporal.tasks, isDecision });
+  }
+
+  /** What the run's workflow has written holds attempts that are still in a queue. */
+  private steer(input: unknown): ActivityEnd {
+    const { control } = input as RecordControl;
+    if (control.action === 'pause') this.isHeld = true;
+    if (control.action === 'continue') this.isHeld = false;
+    return { afterMs: 0, result: undefined };
   }
 
   private behaviourOf(key: string): Behaviour {
@@ -218,9 +239,16 @@ export class PipelineWorld {
   }
 
   /** An attempt; its row shows the success when the work ends, before the workflow hears of it. */
-  private work({ name, input, atMs }: ActivityCall): ActivityEnd {
+  private work(call: ActivityCall): ActivityTask {
+    const { queueMs } = this.options;
+    if (queueMs === undefined) return this.takeUp(call);
+    return { afterMs: this.roll(queueMs), taken: () => this.takeUp(call) };
+  }
+
+  private takeUp({ name, input }: ActivityCall): ActivityEnd {
     const { stepKey: key, attempt } = input as ExecuteStepInput;
-    if (attempt === 1) this.begin(key, atMs);
+    if (this.isHeld) return { afterMs: 0, failure: ApplicationFailure.create(HELD) };
+    if (attempt === 1) this.begin(key, { atMs: this.temporal.nowMs, isDecision: false });
     const { failures = [] } = this.behaviourOf(key);
     const failure = name === 'executeBuiltin' ? undefined : failures[attempt - 1];
     const afterMs = 1 + this.roll(LAST_MS_MAX);
@@ -239,6 +267,7 @@ export class PipelineWorld {
     if (name !== 'executeStep' && name !== 'executeBuiltin') return;
     const { stepKey: key, attempt } = input as ExecuteStepInput;
     const failures = this.behaviourOf(key).failures ?? [];
+    if ('failure' in end && isHeld(end.failure)) return; // it never began
     const told = 'failure' in end ? failures[attempt - 1] : undefined;
     const failure = 'isCancelled' in end ? 'cancelled' : told;
     this.attempts.push({ key, attempt, startMs: atMs, endMs: this.temporal.nowMs, failure });

@@ -4,7 +4,7 @@ import {
   resultOf,
   signalsFirst,
   type ActivityCall,
-  type ActivityEnd,
+  type ActivityTask,
   type Workers,
 } from './temporal-workers';
 import { Heap } from '../../dag/heap';
@@ -165,6 +165,8 @@ export class SmallTemporal {
       );
     } else if (command.cancelTimer) open.timers.delete(command.cancelTimer.seq ?? 0);
     else if (command.updateResponse) this.answer(command.updateResponse);
+    else if (command.setPatchMarker)
+      return; // nothing is replayed here
     else if (command.signalExternalWorkflowExecution) {
       this.signal(here, command.signalExternalWorkflowExecution);
     } else if (command.startChildWorkflowExecution) {
@@ -185,13 +187,17 @@ export class SmallTemporal {
   }
 
   /** The first end that is due counts; a later one takes the place of one that was announced. */
-  private endActivity(open: Open, seq: number, end: ActivityEnd): void {
+  private endActivity(open: Open, seq: number, end: ActivityTask): void {
     const { workflowId, history } = open.execution;
     const activity = open.activities.get(seq);
     if (activity === undefined) return;
     const at = (activity.at += 1);
     this.later({ workflowId, history, afterMs: end.afterMs }, () => {
       if (open.activities.get(seq)?.at !== at) return undefined;
+      if ('taken' in end) {
+        this.endActivity(open, seq, end.taken());
+        return undefined;
+      }
       open.activities.delete(seq);
       this.workers.ended(activity.call, end);
       return { resolveActivity: { seq, result: resultOf(activity.call, end) } };

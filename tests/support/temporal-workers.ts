@@ -13,9 +13,12 @@ export interface ActivityCall {
 export type ActivityEnd = { readonly afterMs: number } & (
   { readonly result: unknown } | { readonly failure: Error } | { readonly isCancelled: true }
 );
+/** What becomes of a task that waits in a queue: it is taken up then, and ends as that says. */
+export type ActivityTask =
+  ActivityEnd | { readonly afterMs: number; readonly taken: () => ActivityEnd };
 /** The workers of a test. */
 export interface Workers {
-  begin(call: ActivityCall): ActivityEnd;
+  begin(call: ActivityCall): ActivityTask;
   /** Its scope was cancelled: how it ends now; undefined if it goes on to the end that it had. */
   cancel(call: ActivityCall): ActivityEnd | undefined;
   /** Called with the result when the workflow is about to hear of an end. */

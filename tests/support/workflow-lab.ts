@@ -4,6 +4,7 @@ import { ApplicationFailure } from '@temporalio/common';
 import { TestWorkflowEnvironment } from '@temporalio/testing';
 import { bundleWorkflowCode, DefaultLogger, Runtime, Worker } from '@temporalio/worker';
 import { createActivities } from '../../activities';
+import { failureOf } from '../../activities/failures';
 import { openStarter, type Starter } from '../../api/starter';
 import { parseConfig } from '../../config/config';
 import { findTool } from '../../dev/tools';
@@ -17,7 +18,7 @@ import type { FailureClass, Outputs, Params, Plan } from '../../schemas/plan';
 import { succeeded } from '../../pipelines/commits';
 import { endAttempt } from '../../storage/postgres/attempts';
 import { commitOutputs } from '../../storage/postgres/step-outputs';
-import { findStep, markStepStarted } from '../../storage/postgres/steps';
+import { assertNotHeld, findStep, markStepStarted } from '../../storage/postgres/steps';
 import { recordTransitions } from '../../storage/postgres/transitions';
 import {
   CONTROL_QUEUE,
@@ -69,8 +70,8 @@ export function stepFailure(failureClass: FailureClass, message: string): Applic
   return ApplicationFailure.create({ message, type: failureClass, nonRetryable: true });
 }
 
-/** Opens everything; `close` ends it. */
-export async function openWorkflowLab(): Promise<WorkflowLab> {
+/** Opens everything, with room for `slots` steps at once; `close` ends it. */
+export async function openWorkflowLab({ slots = 100 } = {}): Promise<WorkflowLab> {
   const path = findTool('temporal');
   const [env, database, bundle] = await Promise.all([
     TestWorkflowEnvironment.createLocal({
@@ -142,6 +143,7 @@ export async function openWorkflowLab(): Promise<WorkflowLab> {
     connection: env.nativeConnection,
     taskQueue: poolQueue('cpu'),
     activities: { executeStep: (input: ExecuteStepInput) => executeStep(lab, input) },
+    maxConcurrentActivityTaskExecutions: slots,
     maxHeartbeatThrottleInterval: '100ms',
     defaultHeartbeatThrottleInterval: '100ms',
     shutdownForceTime: '1s',
@@ -170,6 +172,9 @@ async function executeStep(lab: WorkflowLab, input: ExecuteStepInput): Promise<E
   const { postgres } = lab.database;
   const { projectId, runId, stepKey, attempt, readyAtMs } = input;
   const key = { projectId, runId, stepKey, attempt };
+  await assertNotHeld(postgres, key).catch((error: unknown) => {
+    throw failureOf(error);
+  });
   await postgres.query(BEGIN, [projectId, runId, stepKey, attempt]);
   const ready = { reason: 'waiting for a worker of pool cpu', atMs: readyAtMs };
   const step = found(await findStep(postgres, key), 'step', stepKey);

@@ -21,7 +21,7 @@ const layout = fc.record({
 const moment = fc.integer({ min: 1, max: 60 });
 const paused = fc
   .tuple(layout, moment, moment)
-  .map(([options, from, length]) => ({ ...options, from, length }));
+  .map(([options, from, length]) => ({ ...options, from, length, queueMs: 20 }));
 
 function open({ plan, behave, seed }: RandomRun, options: Partial<WorldOptions>): PipelineWorld {
   return new PipelineWorld({ plan, behave, seed, ...options });
@@ -69,7 +69,9 @@ describe('a random run', () => {
           world.begins.filter(({ atMs }) => atMs <= since).map(({ key }) => key),
         );
         const begun = world.begins.filter(({ key, atMs }) => atMs < until && !known.has(key));
-        expect(world.segments.length === 1 ? begun : []).toEqual([]);
+        // parts hear of it a moment later; what they decide until then begins nothing
+        const isOne = world.segments.length === 1;
+        expect(begun.filter(({ isDecision }) => isOne || !isDecision)).toEqual([]);
       }),
       often(300),
     );

@@ -55,6 +55,30 @@ describe('ready queue', () => {
     expect(queue.take().map(({ key }) => key)).toEqual(['n1', 'n3', 'n0', 'n2']);
   });
 
+  it('takes back what did not begin, and gives its place to another', () => {
+    const groups = { g: { parallel: 1, minSuccess: 1, stopAfter: 1 } };
+    const items = [0, 1, 2].map((i) => node(i, [], { group: 'g' }));
+    const queue = new ReadyQueue({ ...graphOf(items), groups });
+    expect(queue.take().map(({ key }) => key)).toEqual(['n0']);
+    expect(queue.putBack('n0', false)).toEqual([]);
+    expect(queue.runningKeys).toEqual([]);
+    expect(queue.take().map(({ key }) => key)).toEqual(['n0']);
+    expect(queue.putBack('n1', false)).toEqual([]); // it was not taken
+    queue.settle('n0', 'failed', 'no rows');
+    expect(queue.endOf('n1')).toBe('blocked');
+  });
+
+  it('blocks what did not begin before its group stopped, but for a retry', () => {
+    const groups = { g: { parallel: 3, minSuccess: 1, stopAfter: 1 } };
+    const items = [0, 1, 2].map((i) => node(i, [], { group: 'g' }));
+    const queue = new ReadyQueue({ ...graphOf(items), groups });
+    expect(queue.take()).toHaveLength(3);
+    queue.settle('n0', 'failed', 'no rows');
+    expect(queue.putBack('n1', false)).toMatchObject([{ key: 'n1', end: 'blocked' }]);
+    expect(queue.putBack('n2', true)).toEqual([]);
+    expect(queue.take().map(({ key }) => key)).toEqual(['n2']);
+  });
+
   it('keeps a group within its limit', () => {
     const groups = { g: { parallel: 2, minSuccess: 1 } };
     const items = [0, 1, 2, 3].map((i) => node(i, [], { group: 'g' }));

@@ -174,6 +174,12 @@ describe('a step that was begun', () => {
     );
   });
 
+  it('is held by a pause once its delay is over', () => {
+    const facts = factsWith({}, { run: { ...run, isPaused: true } });
+    const due = { ...retrying, attempt: { endedAtMs: NOW_MS - 12_000 } };
+    expect(why('a', facts, due)).toBe('crash: exit 1; attempt 2 in 10 s; the run is paused');
+  });
+
   it('is silent after five minutes', () => {
     const running = { status: 'running', reason: 'on node n' } as const;
     const heard = { ...running, attempt: { heardAtMs: NOW_MS - 299_000 } };

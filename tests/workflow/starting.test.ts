@@ -150,12 +150,14 @@ describe('starting over the api', () => {
     const run = await startAs({});
     await lab.env.client.workflow.getHandle(pipelineRunWorkflowId(run.id)).terminate();
     const deps = { postgres: lab.database.postgres, starter: lab.starter };
-    const ended = await cancelPipelineRun(deps, { projectId, id: run.id });
+    const ended = await cancelPipelineRun(deps, { actor: 'ada', projectId, id: run.id });
     expect(ended).toMatchObject({
       status: 'cancelled',
       reason: 'its workflow was ended from outside',
     });
-    await expect(cancelPipelineRun(deps, { projectId, id: run.id })).rejects.toMatchObject({
+    await expect(
+      cancelPipelineRun(deps, { actor: 'ada', projectId, id: run.id }),
+    ).rejects.toMatchObject({
       code: 'INVALID_STATE',
     });
   });

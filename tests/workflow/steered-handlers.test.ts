@@ -43,7 +43,7 @@ function control({ runId: id }: StartedRun, asked: ControlRun): Promise<Pipeline
 }
 function cancel({ runId: id }: StartedRun): Promise<PipelineRun> {
   const deps = { postgres: lab.database.postgres, starter: lab.starter };
-  return cancelPipelineRun(deps, { projectId, id });
+  return cancelPipelineRun(deps, { actor: 'ada', projectId, id });
 }
 async function statesOf({ runId }: StartedRun, key: string): Promise<string[]> {
   const all = await listTransitions(lab.database, { projectId, runId, after: 0, limit: 100 });

@@ -162,7 +162,7 @@ describe('the tracked runs of a step that nobody carries out any more', () => {
     await terminate();
     const starter = openStarter(parseConfig({ TEMPORAL_ADDRESS: lab.env.address }));
     const deps = { postgres: lab.steps.db.postgres, starter };
-    const ended = await cancelPipelineRun(deps, { projectId: 'default', id: runId });
+    const ended = await cancelPipelineRun(deps, { actor: 'ada', projectId: 'default', id: runId });
     await starter.close();
     const reason = 'its workflow was ended from outside';
     expect(ended).toMatchObject({ status: 'cancelled', reason });

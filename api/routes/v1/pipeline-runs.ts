@@ -45,9 +45,9 @@ export function registerPipelineRuns(app: FastifyInstance, deps: runs.PipelineRu
     return reply.code(201).send(await runs.startPipelineRun(deps, { projectId, start }));
   });
   app.post('/api/v1/pipeline-runs/:id/cancel', write, (request) => {
-    const { projectId } = principalOf(request);
+    const { projectId, name: actor } = principalOf(request);
     CancelPipelineRun.parse(request.body);
-    return cancelPipelineRun(deps, { projectId, id: ById.parse(request.params).id });
+    return cancelPipelineRun(deps, { projectId, actor, id: ById.parse(request.params).id });
   });
   app.post('/api/v1/pipeline-runs/:id/control', write, (request) => {
     const { projectId, name: actor } = principalOf(request);
