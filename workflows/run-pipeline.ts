@@ -4,15 +4,11 @@ import {
   CancellationScope,
   condition,
   continueAsNew,
-  getExternalWorkflowHandle,
-  startChild,
   workflowInfo,
 } from '@temporalio/workflow';
 import type { Segment } from '../schemas/graph';
 import {
   PRIORITY_DEFAULT,
-  RUN_SEGMENT,
-  segmentWorkflowId,
   type BegunRun,
   type CarriedState,
   type RunPipelineInput,
@@ -22,7 +18,7 @@ import {
 import { Interpreter, type InterpretedRun } from './interpreter';
 import { beginRun, finishRun } from './proxies';
 import { endOf, runHandlers, type RunEnd } from './run-handlers';
-import { controlSegment, type runSegment } from './run-segment';
+import { explain, interpretParts } from './run-parts';
 import { answerControls, type Steering } from './steering';
 
 const ID_PREFIX = 'pipeline-run/';
@@ -91,12 +87,6 @@ async function begin(
   }
 }
 
-/** What lies behind a failure that the SDK wrapped, and its words. */
-function explain(error: unknown): { readonly cause: unknown; readonly reason: string } {
-  const cause = error instanceof Error ? (error.cause ?? error) : error;
-  return { cause, reason: cause instanceof Error ? cause.message : String(cause) };
-}
-
 function isTaken(error: unknown): boolean {
   return error instanceof ApplicationFailure && error.type === 'ALREADY_EXISTS';
 }
@@ -119,48 +109,6 @@ async function interpretWhole(
   const interpreted = await interpreter.interpret();
   if (interpreted.isDone) return interpreted.result;
   return continueAsNew<typeof runPipeline>({ ...input, carried: interpreted.carried });
-}
-
-/** All parts at once: each waits by itself for what it needs of the others. */
-async function interpretParts(
-  run: InterpretedRun,
-  segments: number,
-  { cancelRequested, steer }: Steering,
-): Promise<SegmentResult> {
-  const scope = new CancellationScope();
-  cancelRequested.catch(() => {
-    scope.cancel();
-  });
-  const parts = [...Array(segments).keys()];
-  steer(async (control) => {
-    const ids = parts.map((segment) => segmentWorkflowId(run.runId, segment));
-    const tell = (id: string): Promise<void> =>
-      getExternalWorkflowHandle(id).signal(controlSegment, control);
-    await Promise.allSettled(ids.map(tell)); // a part that has ended needs no word
-    return undefined;
-  });
-  const results = await scope.run(() =>
-    Promise.all(parts.map((segment) => interpretPart(run, segment))),
-  );
-  return {
-    isCancelled: results.some(({ isCancelled }) => isCancelled),
-    failed: results.flatMap(({ failed }) => failed),
-  };
-}
-
-async function interpretPart(run: InterpretedRun, segment: number): Promise<SegmentResult> {
-  try {
-    const child = await startChild<typeof runSegment>(RUN_SEGMENT, {
-      workflowId: segmentWorkflowId(run.runId, segment),
-      args: [{ ...run, segment }],
-      staticSummary: `${run.pipeline}, part ${segment + 1}`,
-    });
-    return await child.result();
-  } catch (error) {
-    if (CancellationScope.current().consideredCancelled) return { isCancelled: true, failed: [] };
-    const { reason } = explain(error);
-    return { isCancelled: false, failed: [{ key: `part ${segment + 1}`, end: 'failed', reason }] };
-  }
 }
 
 async function finish(run: InterpretedRun, end: RunEnd): Promise<RunPipelineResult> {

@@ -18,6 +18,8 @@ import { recordControl } from './proxies';
 const PAUSED_TOO_LATE =
   'the run was cancelled, so nothing of it is paused: skip a handler that must not run';
 const RELEASED = { action: 'continue', actor: 'anneal', reason: 'the run was cancelled' } as const;
+/** Older histories write no change and keep none for parts that have not started. */
+export const WRITTEN_CONTROLS = 'controls-are-written';
 /** Answers true once the run has taken it. */
 export const controlRunUpdate = defineUpdate<boolean, [ControlRun]>(CONTROL_RUN_UPDATE);
 
@@ -122,7 +124,7 @@ class SteeredState {
   }
 
   private async write(control: ControlRun): Promise<void> {
-    if (!patched('controls-are-written')) return; // older histories have none
+    if (!patched(WRITTEN_CONTROLS)) return;
     this.lastMs = Math.max(this.lastMs + 1, Date.now());
     const atMs = this.lastMs;
     const written = this.written.then(() => recordControl({ ...this.run, control, atMs }));

@@ -222,17 +222,19 @@ export class SmallTemporal {
   ): void {
     const { seq, signalName, args } = command;
     const workflowId = command.workflowExecution?.workflowId ?? '';
-    const isThere = this.open.has(workflowId);
-    const failure = isThere ? {} : { failure: notFound(workflowId) };
-    if (isThere) {
-      const signal = { signalName, input: args ?? [], headers: {} };
-      this.later({ workflowId, history: undefined, afterMs: 0 }, () => ({
-        signalWorkflow: signal,
-      }));
+    const failure = this.open.has(workflowId) ? {} : { failure: notFound(workflowId) };
+    const resolve = (): void => {
+      const resolved = { resolveSignalExternalWorkflow: { seq, ...failure } };
+      this.later({ ...here, afterMs: 0 }, () => resolved);
+    };
+    if ('failure' in failure) {
+      resolve();
+      return;
     }
-    this.later({ ...here, afterMs: 0 }, () => ({
-      resolveSignalExternalWorkflow: { seq, ...failure },
-    }));
+    this.later({ workflowId, history: undefined, afterMs: 0 }, () => {
+      resolve(); // it was taken, so a second one comes behind it
+      return { signalWorkflow: { signalName, input: args ?? [], headers: {} } };
+    });
   }
 
   private startChild(

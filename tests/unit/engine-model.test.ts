@@ -1,4 +1,5 @@
 import fc from 'fast-check';
+import type { GraphNode } from '../../schemas/graph';
 import { NaiveRun } from '../support/naive-run';
 import { PipelineWorld, type WorldOptions } from '../support/pipeline-world';
 import { anyRun, type RandomRun } from '../support/random-runs';
@@ -29,6 +30,7 @@ function open({ plan, behave, seed }: RandomRun, options: Partial<WorldOptions>)
 function naively({ plan, behave }: Pick<RandomRun, 'plan' | 'behave'>): NaiveRun {
   return new NaiveRun(plan, {}, behave);
 }
+const isStep = ({ kind }: GraphNode): boolean => kind === 'step';
 const endOf = ({ status, statuses }: PipelineWorld | NaiveRun) => ({ status, statuses });
 
 describe('a random run', () => {
@@ -72,6 +74,23 @@ describe('a random run', () => {
         // parts hear of it a moment later; what they decide until then begins nothing
         const isOne = world.segments.length === 1;
         expect(begun.filter(({ isDecision }) => isOne || !isDecision)).toEqual([]);
+      }),
+      often(300),
+    );
+  });
+
+  it('takes a change for a part that has not started', async () => {
+    const early = fc.record({ segmentSteps: fc.constant(4), eventFactor: fc.constant(1) });
+    await fc.assert(
+      fc.asyncProperty(anyRun, early, fc.nat(), async (run, options, pick) => {
+        const world = open(run, options);
+        const steps = world.segments.flatMap(({ nodes }) => nodes).filter(isStep);
+        const key = steps[pick % steps.length]?.key ?? '';
+        world.control({ action: 'skip', stepKey: key }, 2);
+        await world.run();
+        const answeredMs = world.temporal.answers[0]?.atMs ?? 0;
+        const hadBegun = world.begins.some((one) => one.key === key && one.atMs <= answeredMs);
+        expect(hadBegun ? 'skipped' : world.statuses[key]).toBe('skipped');
       }),
       often(300),
     );

@@ -1,0 +1,91 @@
+import {
+  CancellationScope,
+  getExternalWorkflowHandle,
+  patched,
+  startChild,
+} from '@temporalio/workflow';
+import { RUN_SEGMENT, segmentWorkflowId, type ControlRun, type SegmentResult } from './contract';
+import type { InterpretedRun } from './interpreter';
+import { controlSegment, type runSegment } from './run-segment';
+import { WRITTEN_CONTROLS, type Steering } from './steering';
+
+/** All parts at once: each waits by itself for what it needs of the others. */
+export async function interpretParts(
+  run: InterpretedRun,
+  segments: number,
+  { cancelRequested, steer }: Steering,
+): Promise<SegmentResult> {
+  const scope = new CancellationScope();
+  cancelRequested.catch(() => {
+    scope.cancel();
+  });
+  const parts = Array.from({ length: segments }, (_, segment) => new Part(run, segment));
+  steer(async (control) => {
+    await Promise.all(parts.map((part) => part.tell(control)));
+    return undefined;
+  });
+  const results = await scope.run(() => Promise.all(parts.map((part) => part.interpret())));
+  return {
+    isCancelled: results.some(({ isCancelled }) => isCancelled),
+    failed: results.flatMap(({ failed }) => failed),
+  };
+}
+
+/** One part of a run, seen from the run's own workflow. */
+class Part {
+  private readonly run: InterpretedRun;
+  private readonly segment: number;
+  /** What it is to hear when it has started; undefined from then on. */
+  private kept: ControlRun[] | undefined = [];
+
+  constructor(run: InterpretedRun, segment: number) {
+    this.run = run;
+    this.segment = segment;
+  }
+
+  async interpret(): Promise<SegmentResult> {
+    const { run, segment } = this;
+    try {
+      const child = await startChild<typeof runSegment>(RUN_SEGMENT, {
+        workflowId: segmentWorkflowId(run.runId, segment),
+        args: [{ ...run, segment }],
+        staticSummary: `${run.pipeline}, part ${segment + 1}`,
+      });
+      await this.tellKept();
+      return await child.result();
+    } catch (error) {
+      if (CancellationScope.current().consideredCancelled) return { isCancelled: true, failed: [] };
+      const { reason } = explain(error);
+      return {
+        isCancelled: false,
+        failed: [{ key: `part ${segment + 1}`, end: 'failed', reason }],
+      };
+    }
+  }
+
+  /** Tells it of a change, or keeps it until the part has started; one that has ended needs no word. */
+  async tell(control: ControlRun): Promise<void> {
+    if (this.kept !== undefined && patched(WRITTEN_CONTROLS)) this.kept.push(control);
+    else await this.signal(control);
+  }
+
+  private async tellKept(): Promise<void> {
+    for (let next = this.kept?.shift(); next !== undefined; next = this.kept?.shift()) {
+      await this.signal(next); // what comes meanwhile stands behind it
+    }
+    this.kept = undefined;
+  }
+
+  private async signal(control: ControlRun): Promise<void> {
+    const id = segmentWorkflowId(this.run.runId, this.segment);
+    await getExternalWorkflowHandle(id)
+      .signal(controlSegment, control)
+      .catch(() => undefined);
+  }
+}
+
+/** What lies behind a failure that the SDK wrapped, and its words. */
+export function explain(error: unknown): { readonly cause: unknown; readonly reason: string } {
+  const cause = error instanceof Error ? (error.cause ?? error) : error;
+  return { cause, reason: cause instanceof Error ? cause.message : String(cause) };
+}
