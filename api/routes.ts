@@ -17,6 +17,7 @@ import { registerArtifacts } from './routes/v1/artifacts';
 import { registerAttempts } from './routes/v1/attempts';
 import { registerCards } from './routes/v1/cards';
 import { registerCodeFiles } from './routes/v1/code-files';
+import { registerLineage } from './routes/v1/lineage';
 import { registerModels } from './routes/v1/models';
 import { registerObjects } from './routes/v1/objects';
 import { registerPipelineRuns } from './routes/v1/pipeline-runs';
@@ -51,6 +52,7 @@ export function registerRoutes(app: FastifyInstance, parts: Parts): void {
   registerRunEvents(app, parts);
   registerSteps(app, parts);
   registerSchedules(app, parts);
+  registerLineage(app, parts);
   registerAttempts(app, { ...parts, createToken });
   registerCards(app, parts);
   registerStatus(app, { version: VERSION, parts: checksOf(parts) });

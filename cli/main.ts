@@ -3,6 +3,7 @@ import { Command, Option } from 'commander';
 import { registerDev } from './dev';
 import { registerDoctor } from './doctor';
 import { EXIT } from './exit-codes';
+import { registerLineage } from './lineage';
 import { registerModel } from './model';
 import type { OutputFormat } from './output';
 import { registerPipeline } from './pipeline';
@@ -49,6 +50,7 @@ export function createProgram(): Command {
   registerRun(program);
   registerPipeline(program);
   registerModel(program);
+  registerLineage(program);
   registerSchedule(program);
   registerToken(program);
   return program;

@@ -20,6 +20,7 @@ import type { AttemptKey } from '../storage/postgres/attempts';
 import { selectNewestCheckpoint } from '../storage/postgres/checkpoints';
 import type { Checkpoint } from '../storage/postgres/checkpoints';
 import { objectKey } from '../storage/objects/keys';
+import { insertStepArtifacts } from '../storage/postgres/step-artifacts';
 import { assertNotHeld, findStep, markStepStarted } from '../storage/postgres/steps';
 import type { StoredStep } from '../storage/postgres/steps';
 import { insertToken, revokeStepTokens } from '../storage/postgres/tokens';
@@ -63,6 +64,10 @@ export async function beginAttempt(
     await markStepStarted(sql, { ...key, reason: `on node ${node}`, ready, content });
     await assertNewestAttempt(sql, { ...key, pipelineRunId: runId });
     await insertAttempt(sql, { ...key, node, resumedFrom: checkpoint?.name ?? null });
+    const artifacts = Object.entries(rendered.inputs).flatMap(([name, given]) =>
+      artifactsIn(given).map((artifactId) => ({ name, artifactId })),
+    );
+    await insertStepArtifacts(sql, { ...key, role: 'input', artifacts });
     await loseOlderAttempts(sql, key);
     await revokeStepTokens(sql, key);
     const seconds = step.spec.timeoutSeconds + TOKEN_MARGIN_SECONDS;

@@ -8,6 +8,7 @@ import type { AttemptKey } from '../storage/postgres/attempts';
 import { selectLatestMetrics } from '../storage/postgres/metrics';
 import { closeRunsOfSteps, selectRun } from '../storage/postgres/runs';
 import { releaseWork } from '../storage/postgres/step-claims';
+import { insertStepArtifacts, type NamedArtifact } from '../storage/postgres/step-artifacts';
 import { commitOutputs } from '../storage/postgres/step-outputs';
 import { findStep, findTrackedRun } from '../storage/postgres/steps';
 import { recordTransitions } from '../storage/postgres/transitions';
@@ -50,17 +51,24 @@ export async function commitAttempt(
     await recordTransitions(sql, { ...attempt, transitions: [succeeded(attempt)] });
     await assertNewestAttempt(sql, { ...attempt, pipelineRunId: attempt.runId });
     await endStepTokens(sql, { ...attempt, stepKeys: [attempt.stepKey] });
-    const first = await commitOutputs(sql, { ...attempt, outputs });
+    const first = found(await commitOutputs(sql, { ...attempt, outputs }), 'step', attempt.stepKey);
+    await insertStepArtifacts(sql, { ...attempt, role: 'output', artifacts: artifactsOf(first) });
     if (step.spec.cache !== undefined) await releaseWork(sql, attempt);
     await endAttempt(sql, { ...attempt, status: 'succeeded', exitCode: 0 });
     const { projectId, runId: pipelineRunId } = attempt;
     const ended = { ...attempt, status: 'succeeded', atMs: Date.now() } as const;
     await closeRunsOfSteps(sql, { projectId, pipelineRunId, steps: [ended] });
-    return found(first, 'step', attempt.stepKey);
+    return first;
   });
   if (trackedRunId !== undefined)
     await showArtifacts(deps, { attempt, trackedRunId, outputs: committed });
   return committed;
+}
+
+function artifactsOf(outputs: Outputs): NamedArtifact[] {
+  return Object.entries(outputs).flatMap(([name, output]) =>
+    'artifact' in output ? [{ name, artifactId: output.artifact }] : [],
+  );
 }
 
 /** What is recorded of the attempt that committed. */

@@ -339,6 +339,19 @@ CREATE TABLE schema_migrations (
   CONSTRAINT schema_migrations_pkey PRIMARY KEY (number)
 );
 
+CREATE TABLE step_artifacts (
+  project_id text NOT NULL,
+  run_id text NOT NULL,
+  step_key text NOT NULL,
+  role text NOT NULL,
+  name text NOT NULL,
+  artifact_id text NOT NULL,
+  CONSTRAINT step_artifacts_pkey PRIMARY KEY (run_id, step_key, role, name, artifact_id),
+  CONSTRAINT step_artifacts_role_check CHECK ((role = ANY (ARRAY['input'::text, 'output'::text]))),
+  CONSTRAINT step_artifacts_run_id_step_key_fkey FOREIGN KEY (run_id, step_key) REFERENCES steps(run_id, key)
+);
+CREATE INDEX step_artifacts_by_artifact ON public.step_artifacts USING btree (project_id, artifact_id, role);
+
 CREATE TABLE step_claims (
   project_id text NOT NULL,
   content_key text NOT NULL,
@@ -375,7 +388,6 @@ CREATE TABLE steps (
 CREATE INDEX steps_by_content ON public.steps USING btree (project_id, content_key, ended_at DESC) WHERE ((content_key IS NOT NULL) AND (status = 'succeeded'::text) AND (reused_run_id IS NULL));
 CREATE INDEX steps_by_name ON public.steps USING btree (run_id, step);
 CREATE INDEX steps_by_name_and_end ON public.steps USING btree (project_id, step, ended_at DESC) WHERE ((content_key IS NOT NULL) AND (status = 'succeeded'::text) AND (reused_run_id IS NULL));
-CREATE INDEX steps_by_outputs ON public.steps USING gin (outputs jsonb_path_ops);
 
 CREATE TABLE tokens (
   project_id text NOT NULL,

@@ -57,6 +57,16 @@ describe('a step with a cache', () => {
     const second = await start();
     expect(second.said).toMatchObject({ code: 0, stdout: 'use#1 | 1\nuse#1 | 2\n' });
     const reason = `same content as run ${first.id}, step prepare`;
+    const lineage = await anneal('lineage', `step:${second.id}/prepare`);
+    // the step that did the work, and both that were given its table
+    expect(lineage.stdout.trimEnd().split('\n')).toEqual([
+      expect.stringMatching(`^step prepare of cached, run ${first.id}, code \\w{12}$`),
+      '  made of: nothing that is known',
+      '  led to',
+      expect.stringMatching(/^ {4}table: dataset \w{12}, 4 bytes$/),
+      expect.stringMatching(`^ {6}table: step use of cached, run ${second.id}, code`),
+      expect.stringMatching(`^ {6}table: step use of cached, run ${first.id}, code`),
+    ]);
     const shown = await anneal('run', 'show', second.id);
     expect(shown.stdout).toMatch(/^STEP +STATUS +CACHE +PROGRESS/);
     expect(shown.stdout).toMatch(new RegExp(`prepare +succeeded +hit .*${reason}\n`));
