@@ -18,6 +18,7 @@ import { registerAttempts } from './routes/v1/attempts';
 import { registerCards } from './routes/v1/cards';
 import { registerCodeFiles } from './routes/v1/code-files';
 import { registerLineage } from './routes/v1/lineage';
+import { registerDeployments } from './routes/v1/deployments';
 import { registerModels } from './routes/v1/models';
 import { registerObjects } from './routes/v1/objects';
 import { registerPipelineRuns } from './routes/v1/pipeline-runs';
@@ -53,6 +54,7 @@ export function registerRoutes(app: FastifyInstance, parts: Parts): void {
   registerSteps(app, parts);
   registerSchedules(app, parts);
   registerLineage(app, parts);
+  registerDeployments(app, parts);
   registerAttempts(app, { ...parts, createToken });
   registerCards(app, parts);
   registerStatus(app, { version: VERSION, parts: checksOf(parts) });

@@ -65,3 +65,8 @@ export function wholeNumber(min: number, max: number): (text: string) => number 
 export function pathOfRun(id: string): string {
   return `/api/v1/pipeline-runs/${encodeURIComponent(id)}`;
 }
+
+/** Where the api keeps one deployed pipeline. */
+export function pathOfPipeline(name: string): string {
+  return `/api/v1/pipelines/${encodeURIComponent(name)}`;
+}

@@ -11,21 +11,24 @@ import { contextOf } from './context';
 import { renderGraph } from './graph-text';
 import { printLine, printResult } from './output';
 import { collect, parseParams } from './params';
-import { loadFile } from './project';
+import { registerDeploy } from './pipeline-deploy';
+import { registerDeployed } from './pipeline-deployed';
+import { loadFile, loadWithTriggers } from './project';
 
 const HELP = `
 Examples:
   anneal pipeline validate train.yaml sweep.ts
   anneal pipeline plan train.yaml -p 'lrs=[0.1, 0.2]'
   anneal pipeline export train.ts > train.yaml
+  anneal pipeline deploy train.yaml -p epochs=20
 
-None of them needs a server; a .ts file is run to see what pipeline it makes.`;
+validate, plan and export need no server; a .ts file is run to see what pipeline it makes.`;
 
-/** Registers `anneal pipeline`: looks at pipeline files without a server. */
+/** Registers `anneal pipeline`: looks at pipeline files, deploys them, and shows what is deployed. */
 export function registerPipeline(program: Command): void {
   const pipeline = program
     .command('pipeline')
-    .description('check pipeline files and see what they mean')
+    .description('check pipeline files, deploy them, and see what is deployed')
     .addHelpText('after', HELP);
   pipeline
     .command('validate <file...>')
@@ -42,10 +45,12 @@ export function registerPipeline(program: Command): void {
     .description('print a pipeline as YAML or as its canonical plan')
     .addOption(new Option('--to <form>', 'what to print').choices(['yaml', 'plan']).default('yaml'))
     .action(async (file: string, { to }: { readonly to: 'yaml' | 'plan' }) => {
-      const loaded = await loadFile(file);
-      if (to === 'yaml') printLine(planToYaml(loaded).trimEnd());
+      const { plan: loaded, triggers } = await loadWithTriggers(file);
+      if (to === 'yaml') printLine(planToYaml(loaded, triggers).trimEnd());
       else printResult('json', loaded);
     });
+  registerDeploy(pipeline);
+  registerDeployed(pipeline);
 }
 
 async function validate(files: readonly string[], _: unknown, command: Command): Promise<void> {

@@ -4,14 +4,20 @@ import { requireArgument } from '../errors/app-error';
 import type { Plan } from '../schemas/plan';
 import { packCode, uploadCode } from '../sdk/code-bundle';
 import { sendCodeFiles } from '../sdk/code-files';
-import { loadPipeline } from '../sdk/load-pipeline';
+import { loadPipelineFile } from '../sdk/load-pipeline';
+import type { CompiledPipeline } from '../sdk/pipeline-document';
 import type { CliContext } from './context';
 import { say } from './output';
 import { inFile } from './report';
 
 /** The plan of a pipeline file; its mistakes name the file. */
 export async function loadFile(file: string): Promise<Plan> {
-  return loadPipeline(file).catch((error: unknown) => {
+  return (await loadWithTriggers(file)).plan;
+}
+
+/** As loadFile, with what starts runs of the pipeline once it is deployed. */
+export async function loadWithTriggers(file: string): Promise<CompiledPipeline> {
+  return loadPipelineFile(file).catch((error: unknown) => {
     throw inFile(file, error);
   });
 }

@@ -1,4 +1,5 @@
 import type { Command } from 'commander';
+import { describeTrigger } from '../dag/trigger-text';
 import type { PipelineRun, Step } from '../schemas/pipeline-runs';
 import type { StepCounts } from '../schemas/run-graph';
 import type { Http } from '../sdk/http';
@@ -43,6 +44,7 @@ export function registerShow(run: Command): void {
         return;
       }
       say(`${describeRun(shown)}: ${describeCounts(shown.steps)}`);
+      if (shown.trigger !== null) say(`Started by ${describeTrigger(shown.trigger)}`);
       if (shown.git !== null) say(`Code of commit ${describeGit(shown.git)}`);
       const rows = selectRows(steps);
       printResult(format, steps, tableOf(rows));

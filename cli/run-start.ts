@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import { dirname, resolve } from 'node:path';
 import { resolveParams } from '../dag/params';
+import type { Git } from '../schemas/git';
 import type { PipelineRun } from '../schemas/pipeline-runs';
 import type { Params, Plan } from '../schemas/plan';
 import { PRIORITY_MAX, PRIORITY_MIN } from '../workflows/contract';
@@ -56,12 +57,10 @@ export function registerStart(run: Command): void {
 async function start(file: string, options: StartOptions, command: Command): Promise<void> {
   const context = contextOf(command);
   const { http } = context;
-  const git = await readGit(resolve(options.code ?? dirname(file)));
   const template = await sendPipeline(context, file, options);
   if (options.dryRun) return printForecast(context, PATH, template);
   const started = await http.post<PipelineRun>(PATH, {
     ...template,
-    ...(git === undefined ? {} : { git }),
     ...(options.runKey === undefined ? {} : { runKey: options.runKey }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
   });
@@ -89,13 +88,31 @@ export async function showStarted(
 export async function sendPipeline(
   context: CliContext,
   file: string,
-  options: Pick<StartOptions, 'param' | 'code'> & { readonly dryRun?: boolean },
-): Promise<{ readonly plan: Plan; readonly params: Params; readonly codeDigest: string }> {
-  // every mistake in the command is found before anything is sent
+  options: SendOptions,
+): Promise<Template> {
   const plan = await loadFile(file);
   const params = readParams(plan, options.param);
-  const { code = dirname(file), dryRun } = options;
-  return { plan, params, codeDigest: await sendCode(context, code, { plan, dryRun }) };
+  return sendPlan(context, file, { ...options, plan, params });
+}
+
+type SendOptions = Pick<StartOptions, 'param' | 'code'> & { readonly dryRun?: boolean };
+interface Template {
+  readonly plan: Plan;
+  readonly params: Params;
+  readonly codeDigest: string;
+  readonly git?: Git;
+}
+
+/** Sends the code of a pipeline; every mistake in the command was found before. */
+export async function sendPlan(
+  context: CliContext,
+  file: string,
+  send: Omit<SendOptions, 'param'> & Pick<Template, 'plan' | 'params'>,
+): Promise<Template> {
+  const { plan, params, code = dirname(file), dryRun } = send;
+  const git = await readGit(resolve(code));
+  const codeDigest = await sendCode(context, code, { plan, dryRun });
+  return { plan, params, codeDigest, ...(git === undefined ? {} : { git }) };
 }
 
 /** What was given, after it was checked as the server will; defaults stay the server's business. */

@@ -1,4 +1,5 @@
 import { Option, type Command } from 'commander';
+import { whenOf } from '../dag/trigger-text';
 import { requireArgument } from '../errors/app-error';
 import { OverlapPolicy, type Schedule } from '../schemas/schedules';
 import { contextOf, wholeNumber } from './context';
@@ -83,9 +84,4 @@ async function create(file: string, options: CreateOptions, command: Command): P
   printLine(name);
   say(`It runs ${whenOf(created)}; next: ${created.next[0] ?? 'never'}.`);
   say(`See: ${hint(`schedule show ${name}`)}`);
-}
-
-/** When a schedule runs, in a few words. */
-export function whenOf({ cron, everySeconds, timezone }: Schedule): string {
-  return cron === undefined ? `every ${everySeconds ?? 0} s` : `${cron} (${timezone})`;
 }

@@ -1,7 +1,8 @@
 import type { Command } from 'commander';
+import { whenOf } from '../dag/trigger-text';
 import { contextOf, wholeNumber, type CliContext } from './context';
 import { printResult, say } from './output';
-import { registerCreate, whenOf } from './schedule-create';
+import { registerCreate } from './schedule-create';
 import { SCHEDULES_MAX, type Schedule } from '../schemas/schedules';
 
 /** Registers `anneal schedule`: runs that are started by the clock. */

@@ -5,6 +5,7 @@ import { segmentsOf } from '../dag/segments';
 import { AppError, found, requireArgument } from '../errors/app-error';
 import type { PipelineRun, StartPipelineRun } from '../schemas/pipeline-runs';
 import type { Outputs } from '../schemas/plan';
+import type { RunTrigger } from '../schemas/run-triggers';
 import { loseOpenAttempts } from '../storage/postgres/attempts';
 import { errorCode, type Postgres, type Sql } from '../storage/postgres/client';
 import { insertExperiment, selectExperimentByName } from '../storage/postgres/experiments';
@@ -57,28 +58,39 @@ export async function startPipelineRun(
   input: { readonly projectId: string; readonly start: StartPipelineRun },
 ): Promise<PipelineRun> {
   const { projectId, start } = input;
-  const { runKey } = start;
-  const prepared = preparePlan(start);
+  return startPreparedOnce(deps, { ...start, projectId, prepared: preparePlan(start) });
+}
+
+/** As startPipelineRun, for plan and params that were checked. */
+export async function startPreparedOnce(
+  deps: PipelineRunStart,
+  start: StartPrepared,
+): Promise<PipelineRun> {
+  const { projectId, runKey, prepared } = start;
   const before =
     runKey === undefined
       ? undefined
       : await stored.findPipelineRunByRunKey(deps.postgres, { projectId, runKey });
-  if (before === undefined) return startPrepared(deps, { ...start, projectId, prepared });
+  if (before === undefined) return startPrepared(deps, start);
   assertSameStart(before, prepared);
   return before;
 }
 
+type StartPrepared = Omit<StartPipelineRun, 'plan' | 'params'> & {
+  readonly projectId: string;
+  readonly prepared: PreparedPlan;
+  readonly resumedFrom?: string;
+  readonly rerunFrom?: string;
+  readonly trigger?: RunTrigger;
+};
+
 /** Starts a run whose plan and params were checked. */
 export async function startPrepared(
   deps: PipelineRunStart,
-  start: Omit<StartPipelineRun, 'plan' | 'params'> & {
-    readonly projectId: string;
-    readonly prepared: PreparedPlan;
-    readonly resumedFrom?: string;
-    readonly rerunFrom?: string;
-  },
+  start: StartPrepared,
 ): Promise<PipelineRun> {
   const { projectId, prepared, codeDigest, runKey, priority, resumedFrom, rerunFrom } = start;
+  const { git, trigger } = start;
   await deps.starter.ping(); // before anything is written
   const { planId, plan, params } = prepared;
   await insertPlan(deps.postgres, { projectId, id: planId, plan });
@@ -87,7 +99,7 @@ export async function startPrepared(
     planId,
     pipeline: plan.name,
     params,
-    ...given({ codeDigest, runKey, priority, resumedFrom, rerunFrom, git: start.git }),
+    ...given({ codeDigest, runKey, priority, resumedFrom, rerunFrom, git, trigger }),
   });
   // the workflow writes the same row; whoever comes first does it, so a reader finds it at once
   const id = runId;

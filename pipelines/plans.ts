@@ -21,12 +21,9 @@ export interface PreparedPlan {
 /** Enough to correct several mistakes at once, short enough for a log line. */
 const PROBLEMS_IN_MESSAGE_MAX = 10;
 
-/** Checks plan and parameters from outside; INVALID_PLAN or INVALID_ARGUMENT lists every problem. */
-export function preparePlan(given: {
-  readonly plan: unknown;
-  readonly params: unknown;
-}): PreparedPlan {
-  const plan = parsePlan(given.plan);
+/** Checks a plan from outside; INVALID_PLAN lists every problem. */
+export function checkPlan(given: unknown): Plan {
+  const plan = parsePlan(given);
   const bytes = Buffer.byteLength(JSON.stringify(plan));
   if (bytes > PLAN_LIMITS.planBytesMax) {
     const message = `The plan has ${bytes} bytes; at most ${PLAN_LIMITS.planBytesMax} are taken.`;
@@ -35,6 +32,15 @@ export function preparePlan(given: {
   // only a plan with the right `needs` runs its steps in the right order
   const problems = [...validatePlan(plan), ...checkNeeds(plan)];
   if (problems.length > 0) throw invalidPlan(plan.name, problems);
+  return plan;
+}
+
+/** Checks plan and parameters from outside; INVALID_PLAN or INVALID_ARGUMENT lists every problem. */
+export function preparePlan(given: {
+  readonly plan: unknown;
+  readonly params: unknown;
+}): PreparedPlan {
+  const plan = checkPlan(given.plan);
   const parsed = Params.safeParse(given.params ?? {});
   if (!parsed.success) throw new AppError('INVALID_ARGUMENT', 'The params are not a JSON object.');
   const params = resolveParams(plan, parsed.data);

@@ -1,6 +1,13 @@
-import { found, isAppError, requireArgument } from '../errors/app-error';
+import { AppError, found, isAppError, requireArgument } from '../errors/app-error';
 import type { PipelineRun } from '../schemas/pipeline-runs';
-import type { OverlapPolicy, PutSchedule, Schedule, ScheduleSpec } from '../schemas/schedules';
+import type {
+  OverlapPolicy,
+  PutSchedule,
+  Schedule,
+  ScheduleSpec,
+  Timing,
+} from '../schemas/schedules';
+import type { Sql } from '../storage/postgres/client';
 import { findPipelineRuns } from '../storage/postgres/pipeline-runs';
 import { insertPlan } from '../storage/postgres/plans';
 import * as stored from '../storage/postgres/schedules';
@@ -41,6 +48,10 @@ export interface ScheduleDeps extends PipelineRunDeps {
   readonly starter: Scheduler;
 }
 type By = stored.ScheduleKey & { readonly actor: string };
+interface WrittenSchedule {
+  readonly spec: ScheduleSpec;
+  readonly state: Parameters<Scheduler['putSchedule']>[2];
+}
 
 const NEXT_MAX = 5;
 /** Each of a page is asked about at Temporal, so many at the same time. */
@@ -55,21 +66,42 @@ export async function putSchedule(
   { plan, planId: givenId, paused: isPaused, note, params: given, ...rest }: PutSchedule,
 ): Promise<Schedule> {
   const { projectId } = key;
-  requireArgument(
-    (rest.cron === undefined) !== (rest.everySeconds === undefined),
-    "Give exactly one of 'cron' and 'everySeconds'.",
-  );
+  assertOneClock(rest);
+  assertByHand(await stored.findSchedule(deps.postgres, key));
   const chosen = { projectId, params: given, plan, planId: givenId };
   const { planId, plan: checked, params } = await prepareStored(deps, chosen);
   await insertPlan(deps.postgres, { projectId, id: planId, plan: checked });
   const spec: ScheduleSpec = { ...rest, planId, pipeline: checked.name, params };
-  // first the clock, which may refuse; if the row then fails, the same again mends it
-  await deps.starter.putSchedule(key, spec, { isPaused, note });
-  await deps.postgres.transaction(async (sql) => {
-    await stored.putSchedule(sql, { ...key, spec });
-    await stored.auditSchedule(sql, { ...key, actor, action: 'put', detail: spec });
-  });
+  const state = { isPaused, note };
+  await deps.postgres.transaction((sql) =>
+    writeSchedule(deps, sql, { ...key, actor, spec, state }),
+  );
   return getSchedule(deps, key);
+}
+
+/** INVALID_ARGUMENT for a schedule with two clocks or none. */
+export function assertOneClock({ cron, everySeconds }: Timing): void {
+  const isOne = (cron === undefined) !== (everySeconds === undefined);
+  requireArgument(isOne, "Give exactly one of 'cron' and 'everySeconds'.");
+}
+
+/** Puts a schedule whose plan is stored, also that of a deployed pipeline. */
+export async function writeSchedule(
+  deps: Pick<ScheduleDeps, 'starter'>,
+  sql: Sql,
+  { actor, spec, state, ...key }: By & WrittenSchedule,
+): Promise<void> {
+  // first the clock, which may refuse; if the row then fails, the same again mends it
+  await deps.starter.putSchedule(key, spec, state);
+  await stored.putSchedule(sql, { ...key, spec });
+  await stored.auditSchedule(sql, { ...key, actor, action: 'put', detail: spec });
+}
+
+/** What a deployment has made is changed by deploying again. */
+function assertByHand(row: stored.StoredSchedule | undefined): void {
+  if (row?.spec.deployment === undefined) return;
+  const message = `The schedule '${row.name}' belongs to the deployed pipeline of this name`;
+  throw new AppError('INVALID_STATE', `${message}: change 'on' in its file and deploy it again.`);
 }
 
 /** One schedule with its next times and last runs, or NOT_FOUND. */
@@ -163,12 +195,19 @@ export async function backfillSchedule(
 
 /** Removes a schedule; its runs stay, also one under way. */
 export async function deleteSchedule(deps: ScheduleDeps, { actor, ...key }: By): Promise<void> {
-  found(await stored.findSchedule(deps.postgres, key), 'schedule', key.name);
+  assertByHand(found(await stored.findSchedule(deps.postgres, key), 'schedule', key.name));
+  await deps.postgres.transaction((sql) => removeSchedule(deps, sql, { ...key, actor }));
+}
+
+/** Removes a schedule, also that of a deployed pipeline. */
+export async function removeSchedule(
+  deps: Pick<ScheduleDeps, 'starter'>,
+  sql: Sql,
+  { actor, ...key }: By,
+): Promise<void> {
   await deps.starter.deleteSchedule(key).catch((error: unknown) => {
     if (!isAppError(error) || error.code !== 'NOT_FOUND') throw error;
   });
-  await deps.postgres.transaction(async (sql) => {
-    await stored.deleteSchedule(sql, key);
-    await stored.auditSchedule(sql, { ...key, actor, action: 'delete', detail: {} });
-  });
+  await stored.deleteSchedule(sql, key);
+  await stored.auditSchedule(sql, { ...key, actor, action: 'delete', detail: {} });
 }

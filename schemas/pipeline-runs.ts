@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Git } from './git';
 import { Outputs, Params, Plan } from './plan';
+import { RunTrigger } from './run-triggers';
 import { isStorable } from './storable';
 
 export const PipelineRunStatus = z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']);
@@ -49,6 +50,7 @@ export const PipelineRun = z.object({
   params: Params,
   codeDigest: z.string().nullable(),
   git: Git.nullable(), // null: not said, or the code stood in no repository
+  trigger: RunTrigger.nullable(), // what started it; null: somebody with a plan or a file
   status: PipelineRunStatus,
   reason: z.string().nullable(),
   isPaused: z.boolean(),

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { PipelineRunStatus } from './pipeline-runs';
+import { Git } from './git';
+import { PipelineRunStatus, StartPipelineRun } from './pipeline-runs';
 import { Params, Plan } from './plan';
 import { isStorable } from './storable';
 
@@ -21,33 +22,29 @@ export const OverlapPolicy = z.enum([
 export type OverlapPolicy = z.infer<typeof OverlapPolicy>;
 
 const DAY_SECONDS = 24 * 3600;
+const YEAR_SECONDS = 366 * DAY_SECONDS;
 const Seconds = z.number().int().min(0);
 const Note = z.string().max(1000).refine(isStorable);
 /** When to start runs. */
-const Timing = z.strictObject({
+export const Timing = z.strictObject({
   /** Five fields (minute, hour, day of month, month, day of week), or `@daily` and the like. */
   cron: z.string().min(1).max(200).optional(),
-  everySeconds: Seconds.min(1)
-    .max(366 * DAY_SECONDS)
-    .optional(),
+  everySeconds: Seconds.min(1).max(YEAR_SECONDS).optional(),
   timezone: z.string().min(1).max(100).default('UTC'), // a name of the IANA database, for cron
   overlap: OverlapPolicy.default('skip'),
   /** After an outage, runs are made up for that are late by no more than this. */
-  catchUpSeconds: Seconds.min(10)
-    .max(366 * DAY_SECONDS)
-    .default(3600),
+  catchUpSeconds: Seconds.min(10).max(YEAR_SECONDS).default(3600),
   /** Each run starts late by a random time up to this, so that not all start at once. */
   jitterSeconds: Seconds.max(DAY_SECONDS).default(0),
 });
+export type Timing = z.infer<typeof Timing>;
 /** Which run to start. */
 export const RunTemplate = z.strictObject({
   plan: Plan.optional(),
   planId: z.string().min(1).max(200).optional(), // of a plan that is stored already
   params: Params.default({}),
-  codeDigest: z
-    .string()
-    .regex(/^[0-9a-f]{64}$/)
-    .optional(),
+  codeDigest: StartPipelineRun.shape.codeDigest,
+  git: Git.optional(), // what the code was packed from
 });
 export type RunTemplate = z.infer<typeof RunTemplate>;
 
@@ -67,6 +64,9 @@ export const ScheduleSpec = z.object({
   pipeline: z.string(),
   params: Params,
   codeDigest: z.string().optional(),
+  git: Git.optional(),
+  /** The version of the deployed pipeline of this name that it belongs to. */
+  deployment: z.number().int().optional(),
 });
 export type ScheduleSpec = z.infer<typeof ScheduleSpec>;
 

@@ -6,7 +6,8 @@ import type { Plan } from '../schemas/plan';
 import { loadModule } from './load-module';
 import type { LoadedModule } from './load-module';
 import { isPipeline } from './pipeline';
-import { compileYaml } from './pipeline-yaml';
+import type { CompiledPipeline } from './pipeline-document';
+import { compileYamlFile } from './pipeline-yaml';
 import type { YamlSource } from './pipeline-yaml';
 import { isFunctionStep } from './step';
 
@@ -19,9 +20,14 @@ const SCRIPT = ['.ts', '.mts', '.cts', '.js', '.mjs', '.cjs'];
  * pipeline's folder. INVALID_PLAN with every problem; NOT_FOUND if there is no such file.
  */
 export async function loadPipeline(path: string): Promise<Plan> {
+  return (await loadPipelineFile(path)).plan;
+}
+
+/** As loadPipeline, with what starts runs of the pipeline once it is deployed. */
+export async function loadPipelineFile(path: string): Promise<CompiledPipeline> {
   const extension = extname(path);
   const text = await readText(path);
-  if (YAML.includes(extension)) return compileYaml(text, sourceOf(path));
+  if (YAML.includes(extension)) return compileYamlFile(text, sourceOf(path));
   if (!SCRIPT.includes(extension)) {
     const message = `'${path}' is no pipeline file: it must end in .yaml, .yml, .ts or .js.`;
     throw new AppError('INVALID_ARGUMENT', message);
@@ -32,7 +38,7 @@ export async function loadPipeline(path: string): Promise<Plan> {
     const message = `'${path}' must have a pipeline as its default export: export default pipeline(…).`;
     throw new AppError('INVALID_PLAN', message);
   }
-  return pipeline.compile(stepNames(loaded));
+  return pipeline.compileFile(stepNames(loaded));
 }
 
 /** A YAML pipeline may use others in its folder and below. */

@@ -2,27 +2,38 @@ import { validatePlan, withNeeds } from '../dag/validate';
 import { AppError } from '../errors/app-error';
 import type { Problem } from '../errors/app-error';
 import { Plan, PLAN_LIMITS } from '../schemas/plan';
+import type { Triggers } from '../schemas/triggers';
 import { checkDefaults } from './pipeline-defaults';
 import { HANDLER_KEYS, readHandlers } from './pipeline-handlers';
 import { checkKeys, isRecord } from './pipeline-keys';
 import { readParams } from './pipeline-params';
 import { readSteps } from './pipeline-steps';
 import type { Include, Reading } from './pipeline-steps';
+import { readTriggers } from './pipeline-triggers';
 import { formatPath, parsePath } from './problem-path';
 import type { PathParts } from './problem-path';
 
-const TOP_KEYS = ['version', 'name', 'params', 'defaults', 'steps', ...HANDLER_KEYS];
+const TOP_KEYS = ['version', 'name', 'on', 'params', 'defaults', 'steps', ...HANDLER_KEYS];
 /** No pipeline nests its values deeper; without an end a hostile file could exhaust the stack. */
 const DEPTH_MAX = 32;
 
+/** What a pipeline file says: what a run of it means, and beside that what starts runs once it is deployed. */
+export interface CompiledPipeline {
+  readonly plan: Plan;
+  readonly triggers: Triggers;
+}
 /** Adds a problem at a path inside the pipeline. */
 export type Report = (path: PathParts, message: string) => void;
 
 /**
- * Reads a pipeline, as YAML or the TypeScript builder gives it, into its canonical plan. Every mistake
- * is reported; undefined if there was one. `include` reads the files of sub-pipelines.
+ * Reads a pipeline, as YAML or the TypeScript builder gives it, into its canonical plan and its triggers.
+ * Every mistake is reported; undefined if there was one. `include` reads the files of sub-pipelines.
  */
-export function readDocument(root: unknown, report: Report, include?: Include): Plan | undefined {
+export function readDocument(
+  root: unknown,
+  report: Report,
+  include?: Include,
+): CompiledPipeline | undefined {
   let wrong = 0;
   const count: Report = (path, message) => {
     wrong += 1;
@@ -33,6 +44,7 @@ export function readDocument(root: unknown, report: Report, include?: Include): 
   const places: Reading['places'] = new Map();
   const reading = { report: count, include, places };
   const plan = readPlan(root, reading);
+  const triggers = readTriggers(isRecord(root) ? root['on'] : undefined, count);
   if (wrong > 0 || plan === undefined) return undefined;
   for (const { path, message } of validatePlan(plan)) {
     count(placeOf(parsePath(path), places), message);
@@ -42,7 +54,7 @@ export function readDocument(root: unknown, report: Report, include?: Include): 
     const hint = 'repeat steps by foreach, or move texts into files';
     count(['steps'], `make a plan of ${bytes} bytes, above 2 MiB with every default: ${hint}.`);
   }
-  return wrong > 0 ? undefined : Plan.parse(plan);
+  return wrong > 0 ? undefined : { plan: Plan.parse(plan), triggers };
 }
 
 /** Where in the file stands what has this path in the plan. */
@@ -56,13 +68,13 @@ function placeOf(path: PathParts, places: Reading['places']): PathParts {
 }
 
 /** Compiles a pipeline that is at hand as an object; throws INVALID_PLAN with every problem. */
-export function compileDocument(root: unknown): Plan {
+export function compileDocument(root: unknown): CompiledPipeline {
   const problems: Problem[] = [];
-  const plan = readDocument(root, (path, message) => {
+  const compiled = readDocument(root, (path, message) => {
     problems.push({ path: formatPath(path), message });
   });
-  if (plan === undefined) throw invalidPlan(problems);
-  return plan;
+  if (compiled === undefined) throw invalidPlan(problems);
+  return compiled;
 }
 
 /** INVALID_PLAN whose message names the first problem, with all of them attached. */

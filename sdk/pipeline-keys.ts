@@ -4,9 +4,11 @@ import type { PathParts } from './problem-path';
 
 /** Words of the pipeline language that this version does not carry out yet. */
 const LATER = new Set([
-  'on', 'mlflow', 'adopt', 'schedule', 'every', 'gpus',
-  'memory', 'cpus', 'spot', 'nodes', 'image',
+  'mlflow', 'adopt', 'gpus', 'memory', 'cpus', 'spot', 'nodes', 'image',
 ]); // prettier-ignore
+
+/** What starts runs of a pipeline. */
+const ON_KEYS = new Set(['schedule']);
 
 /** A place in a pipeline: which keys may stand there, and how to report others. */
 interface Place {
@@ -25,6 +27,7 @@ export function checkKeys(value: Readonly<Record<string, unknown>>, at: Place): 
 
 function unknownKey(key: string, known: readonly string[]): string {
   if (LATER.has(key)) return `'${key}' is not available in this version: leave it out.`;
+  if (ON_KEYS.has(key)) return `'${key}' belongs under 'on', at the top of the file.`;
   if (key === 'matrix') return `'matrix' is a foreach over several lists: write it as 'foreach'.`;
   return `'${key}' is not known here.${suggest(key, known)}`;
 }

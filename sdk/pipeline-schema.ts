@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { FailureClass, HeartbeatSource, ParamSpec, PLAN_LIMITS } from '../schemas/plan';
+import { OverlapPolicy } from '../schemas/schedules';
 
 /**
  * The shape of a pipeline file for editors: names, types and choices. What only the compiler can tell
@@ -108,10 +109,24 @@ const Steps: z.ZodType = z.record(
 );
 const Handlers = z.array(z.strictObject({ name: StepName.optional(), ...Leaf })).optional();
 
+const Schedule = z.union([
+  z.string().describe('A cron expression: minute, hour, day of month, month, day of week.'),
+  z.strictObject({
+    cron: z.string().optional(),
+    every: Duration.optional().describe('Instead of cron.'),
+    timezone: z.string().optional().describe('Of cron, as Europe/Berlin; UTC unless told.'),
+    overlap: OverlapPolicy.optional().describe('While the run before goes on; skip unless told.'),
+    catch_up: Duration.optional().describe('After an outage, runs this late are made up for.'),
+    jitter: Duration.optional().describe('Each run starts late by a random time up to this.'),
+  }),
+]);
+const On = z.strictObject({ schedule: Schedule.optional().describe('Starts runs by the clock.') });
+
 /** A pipeline file as the compiler takes it, before names and references are checked. */
 export const PipelineFile = z.strictObject({
   version: z.literal(1),
   name: z.string(),
+  on: On.optional().describe('What starts runs once the pipeline is deployed.'),
   params: z.record(z.string(), Param).optional(),
   defaults: z.strictObject({ ...Common, ...Foreach }).optional(),
   steps: Steps,

@@ -3,7 +3,7 @@ import type { Document, Pair, YAMLMap } from 'yaml';
 import type { Problem } from '../errors/app-error';
 import type { Plan } from '../schemas/plan';
 import { checkSize, invalidPlan, readDocument } from './pipeline-document';
-import type { Report } from './pipeline-document';
+import type { CompiledPipeline, Report } from './pipeline-document';
 import { includeFrom } from './pipeline-include';
 import type { Files } from './pipeline-include';
 import type { Include } from './pipeline-steps';
@@ -22,12 +22,19 @@ export interface YamlSource {
  * with path, line and column (both from 1). At most 2 MiB.
  */
 export function compileYaml(text: string, source?: YamlSource): Plan {
-  if (source === undefined) return compile(text);
-  const { file, read } = source;
-  return compile(text, includeFrom({ read, compile }, file, [file]));
+  return compileYamlFile(text, source).plan;
 }
 
-function compile(text: string, include?: Include): Plan {
+/** As compileYaml, with what starts runs of the pipeline once it is deployed. */
+export function compileYamlFile(text: string, source?: YamlSource): CompiledPipeline {
+  if (source === undefined) return compile(text);
+  const { file, read } = source;
+  // what an inner file is started by counts only where that file itself is deployed
+  const planOf = (inner: string, include: Include): Plan => compile(inner, include).plan;
+  return compile(text, includeFrom({ read, compile: planOf }, file, [file]));
+}
+
+function compile(text: string, include?: Include): CompiledPipeline {
   checkSize(text);
   const file = parse(text);
   const problems: Problem[] = [
@@ -38,9 +45,9 @@ function compile(text: string, include?: Include): Plan {
   const report: Report = (path, message) => {
     problems.push({ path: formatPath(path), message, ...lineOf(file, offsetOf(file, path)) });
   };
-  const plan = readDocument(file.document.toJS({ maxAliasCount: 0 }), report, include);
-  if (plan === undefined) throw invalidPlan(problems);
-  return plan;
+  const compiled = readDocument(file.document.toJS({ maxAliasCount: 0 }), report, include);
+  if (compiled === undefined) throw invalidPlan(problems);
+  return compiled;
 }
 
 interface File {

@@ -3,6 +3,9 @@ import { AppError } from '../errors/app-error';
 import type { Plan } from '../schemas/plan';
 import { PipelineBuilder } from './pipeline-builder';
 import { compileDocument } from './pipeline-document';
+import type { CompiledPipeline } from './pipeline-document';
+import { onToDocument } from './trigger-options';
+import type { OnOptions } from './trigger-options';
 import { pathTo, Reference } from './references';
 import { paramsToDocument } from './zod-params';
 
@@ -10,6 +13,13 @@ import { paramsToDocument } from './zod-params';
 export type ParamReferences<P extends z.ZodRawShape> = {
   readonly [K in keyof P]: Reference<z.output<z.ZodObject<P>>[K & keyof z.output<z.ZodObject<P>>]>;
 };
+
+/** What a pipeline has besides its steps. */
+export interface PipelineOptions<P extends z.ZodRawShape> {
+  readonly params?: z.ZodObject<P>;
+  /** What starts runs of it once it is deployed: `anneal pipeline deploy`. */
+  readonly on?: OnOptions;
+}
 
 /** Where function steps are defined: the step → `./file.ts#export`. */
 export type StepNames = ReadonlyMap<object, string>;
@@ -23,6 +33,8 @@ export interface Pipeline {
   readonly name: string;
   /** The canonical plan; throws INVALID_PLAN with every problem. */
   compile(names?: StepNames): Plan;
+  /** As compile, with what starts runs of the pipeline once it is deployed. */
+  compileFile(names?: StepNames): CompiledPipeline;
 }
 
 /**
@@ -31,26 +43,24 @@ export interface Pipeline {
  */
 export function pipeline<P extends z.ZodRawShape>(
   name: string,
-  options: { readonly params?: z.ZodObject<P> },
+  options: PipelineOptions<P>,
   build: (params: ParamReferences<P>, builder: PipelineBuilder) => void,
 ): Pipeline {
-  return {
-    kind: PIPELINE,
-    name,
-    compile(names = new Map()): Plan {
-      const { params } = options;
-      const keys = Object.keys(params?.shape ?? {});
-      const references = keys.map((key) => [key, new Reference(pathTo('params', key))]);
-      const builder = new PipelineBuilder((step, stepName) => usesOf(names, step, stepName));
-      build(Object.fromEntries(references) as ParamReferences<P>, builder);
-      return compileDocument({
-        version: 1,
-        name,
-        params: params === undefined ? {} : paramsToDocument(params),
-        ...builder.document,
-      });
-    },
+  const compileFile = (names: StepNames = new Map()): CompiledPipeline => {
+    const { params, on } = options;
+    const keys = Object.keys(params?.shape ?? {});
+    const references = keys.map((key) => [key, new Reference(pathTo('params', key))]);
+    const builder = new PipelineBuilder((step, stepName) => usesOf(names, step, stepName));
+    build(Object.fromEntries(references) as ParamReferences<P>, builder);
+    return compileDocument({
+      version: 1,
+      name,
+      ...(on !== undefined && { on: onToDocument(on) }),
+      params: params === undefined ? {} : paramsToDocument(params),
+      ...builder.document,
+    });
   };
+  return { kind: PIPELINE, name, compile: (names) => compileFile(names).plan, compileFile };
 }
 
 /** True for what `pipeline()` made. */

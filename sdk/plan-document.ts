@@ -9,15 +9,24 @@ import type {
   RetrySpec,
   StepSpec,
 } from '../schemas/plan';
+import type { Triggers } from '../schemas/triggers';
 import { typeOf } from './pipeline-params';
+import { triggersToDocument } from './pipeline-triggers';
 
-/** A plan as the pipeline language writes it: what `compileDocument` reads back to the same plan. */
-export function planToDocument(plan: Plan): Readonly<Record<string, unknown>> {
+/**
+ * A plan, and what starts runs of it, as the pipeline language writes them: `compileDocument` reads the
+ * same back.
+ */
+export function planToDocument(
+  plan: Plan,
+  triggers: Triggers = {},
+): Readonly<Record<string, unknown>> {
   const handlers = (steps: readonly StepSpec[] | undefined): unknown =>
     steps?.map((step) => ({ name: step.name, ...stepToDocument(step) }));
   return given({
     version: plan.version,
     name: plan.name,
+    on: triggersToDocument(triggers),
     params:
       Object.keys(plan.params).length > 0 ? mapValues(plan.params, paramToDocument) : undefined,
     steps: stepsToDocument(plan.steps),

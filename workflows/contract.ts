@@ -1,6 +1,7 @@
 import type { EndedNode, Graph, GraphNode, Segment } from '../schemas/graph';
 import type { Git } from '../schemas/git';
 import type { Outputs, Params, Plan } from '../schemas/plan';
+import type { RunTrigger } from '../schemas/run-triggers';
 
 /**
  * The names by which anyone starts and steers our workflows, through the cli, the api or
@@ -30,6 +31,8 @@ export interface RunPipelineInput {
   readonly codeDigest?: string;
   /** What the code was packed from. */
   readonly git?: Git;
+  /** What started the run, if a trigger did. */
+  readonly trigger?: RunTrigger;
   readonly runKey?: string;
   /** A run that has ended: steps with the same content take its results instead of running. */
   readonly resumedFrom?: string;

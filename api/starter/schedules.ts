@@ -8,8 +8,10 @@ import {
   type ScheduleOverlapPolicy,
 } from '@temporalio/client';
 import { msToTs } from '@temporalio/common/lib/time';
+import { given } from '../../dag/given';
 import { AppError } from '../../errors/app-error';
 import type { Backfill, Scheduler, ScheduleState } from '../../pipelines/schedules';
+import type { RunTrigger } from '../../schemas/run-triggers';
 import type { OverlapPolicy, ScheduleSpec } from '../../schemas/schedules';
 import type { ScheduleKey } from '../../storage/postgres/schedules';
 import {
@@ -78,9 +80,15 @@ function runIdPrefix({ projectId, name }: ScheduleKey): string {
 }
 
 function optionsOf(key: ScheduleKey, spec: ScheduleSpec): ScheduleOptions {
-  const { planId, params, codeDigest, cron, everySeconds } = spec;
-  const code = codeDigest === undefined ? {} : { codeDigest };
-  const input: RunPipelineInput = { projectId: key.projectId, planId, params, ...code };
+  const { planId, params, codeDigest, git, cron, everySeconds } = spec;
+  const { projectId, name } = key;
+  const of =
+    spec.deployment === undefined ? {} : { deployment: { name, version: spec.deployment } };
+  const trigger: RunTrigger = { kind: 'schedule', subject: name, ...of, chain: [] };
+  const input: RunPipelineInput = {
+    ...{ projectId, planId, params, trigger },
+    ...given({ codeDigest, git }),
+  };
   const jitter = spec.jitterSeconds * 1000;
   return {
     scheduleId: scheduleId(key),

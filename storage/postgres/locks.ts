@@ -1,6 +1,7 @@
-import type { Postgres } from './client';
+import type { Postgres, Sql } from './client';
 
 const TRY = `SELECT pg_try_advisory_xact_lock(hashtextextended('lock/' || $1, 0)) AS "isOurs"`;
+const WAIT = `SELECT pg_advisory_xact_lock(hashtextextended('lock/' || $1, 0))`;
 
 /**
  * Does the work while no other process does work under this name; false if one does. Its own
@@ -17,4 +18,9 @@ export async function tryLock(
     await work();
     return true;
   });
+}
+
+/** Waits until no other transaction holds this name; the lock ends with the transaction. */
+export async function waitForLock(sql: Sql, name: string): Promise<void> {
+  await sql.query(WAIT, [name]);
 }

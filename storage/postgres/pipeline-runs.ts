@@ -1,6 +1,7 @@
 import type { Git } from '../../schemas/git';
 import type { PipelineRun, PipelineRunStatus } from '../../schemas/pipeline-runs';
 import type { Params } from '../../schemas/plan';
+import type { RunTrigger } from '../../schemas/run-triggers';
 import { INSERT_AUDIT } from './audit';
 import type { Sql } from './client';
 
@@ -14,6 +15,7 @@ export interface InsertPipelineRun extends PipelineRunKey {
   readonly params: Params;
   readonly codeDigest: string | undefined;
   readonly git: Git | undefined;
+  readonly trigger: RunTrigger | undefined;
   readonly runKey: string | undefined;
   readonly priority: number | undefined;
   /** The run whose results it may take, and the steps of the plan that run in any case. */
@@ -37,13 +39,13 @@ const PRIORITY_DEFAULT = 3;
 
 const COLUMNS = `
 id, plan_id, pipeline, params, code_digest, status, reason, is_paused, priority, resumed_from,
-  git, created_at, started_at, ended_at,
+  git, trigger, created_at, started_at, ended_at,
 to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS cursor`;
 const INSERT = `
 INSERT INTO pipeline_runs
   (project_id, id, plan_id, pipeline, params, code_digest, run_key, priority, resumed_from, rerun_steps,
-   git, status)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, 'queued')
+   git, trigger, status)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'queued')
 ON CONFLICT (id) DO NOTHING`;
 const START = `
 UPDATE pipeline_runs SET status = 'running', started_at = coalesce(started_at, now())
@@ -95,6 +97,7 @@ interface Row {
   readonly params: Params;
   readonly code_digest: string | null;
   readonly git: Git | null;
+  readonly trigger: RunTrigger | null;
   readonly status: PipelineRunStatus;
   readonly reason: string | null;
   readonly is_paused: boolean;
@@ -121,6 +124,7 @@ export async function insertPipelineRun(sql: Sql, run: InsertPipelineRun): Promi
     run.resumedFrom ?? null,
     run.rerunSteps,
     run.git === undefined ? null : JSON.stringify(run.git),
+    run.trigger === undefined ? null : JSON.stringify(run.trigger),
   ]);
 }
 
@@ -224,6 +228,7 @@ function toRun(row: Row): PipelineRun {
     params: row.params,
     codeDigest: row.code_digest,
     git: row.git,
+    trigger: row.trigger,
     status: row.status,
     reason: row.reason,
     isPaused: row.is_paused,

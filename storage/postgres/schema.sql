@@ -90,6 +90,31 @@ CREATE TABLE code_files (
   CONSTRAINT code_files_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id)
 );
 
+CREATE TABLE deployed_pipelines (
+  project_id text NOT NULL,
+  name text NOT NULL,
+  version integer NOT NULL,
+  CONSTRAINT deployed_pipelines_pkey PRIMARY KEY (project_id, name),
+  CONSTRAINT deployed_pipelines_project_id_name_version_fkey FOREIGN KEY (project_id, name, version) REFERENCES deployments(project_id, name, version)
+);
+
+CREATE TABLE deployments (
+  project_id text NOT NULL,
+  name text NOT NULL,
+  version integer NOT NULL,
+  plan_id text NOT NULL,
+  pipeline text NOT NULL,
+  params jsonb NOT NULL,
+  code_digest text,
+  git jsonb,
+  triggers jsonb NOT NULL,
+  deployed_by text NOT NULL,
+  deployed_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT deployments_pkey PRIMARY KEY (project_id, name, version),
+  CONSTRAINT deployments_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id),
+  CONSTRAINT deployments_project_id_plan_id_fkey FOREIGN KEY (project_id, plan_id) REFERENCES plans(project_id, id)
+);
+
 CREATE TABLE experiment_tags (
   project_id text NOT NULL,
   experiment_id bigint NOT NULL,
@@ -221,6 +246,7 @@ CREATE TABLE pipeline_runs (
   rerun_steps text[] NOT NULL DEFAULT '{}'::text[],
   git jsonb,
   steered_at timestamp with time zone,
+  trigger jsonb,
   CONSTRAINT pipeline_runs_pkey PRIMARY KEY (id),
   CONSTRAINT pipeline_runs_priority_check CHECK (((priority >= 1) AND (priority <= 5))),
   CONSTRAINT pipeline_runs_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id),
@@ -229,6 +255,7 @@ CREATE TABLE pipeline_runs (
   CONSTRAINT pipeline_runs_status_check CHECK ((status = ANY (ARRAY['queued'::text, 'running'::text, 'succeeded'::text, 'failed'::text, 'cancelled'::text])))
 );
 CREATE INDEX pipeline_runs_newest ON public.pipeline_runs USING btree (project_id, created_at DESC, id);
+CREATE INDEX pipeline_runs_of_deployment ON public.pipeline_runs USING btree (project_id, (((trigger -> 'deployment'::text) ->> 'name'::text)), created_at DESC) WHERE ((trigger -> 'deployment'::text) IS NOT NULL);
 CREATE INDEX pipeline_runs_open ON public.pipeline_runs USING btree (id) WHERE (ended_at IS NULL);
 
 CREATE TABLE plans (

@@ -23,6 +23,7 @@ export const GOOD_BODIES: Readonly<Record<string, object>> = {
     plan: plan([step('a')], { lr: { type: 'number' } }),
     ...{ params: { lr: 1 }, codeDigest: DIGEST, cron: '@daily', timezone: 'UTC', overlap: 'skip' },
     ...{ catchUpSeconds: 60, jitterSeconds: 1, paused: true, note: 'x' },
+    git: { commit: 'c'.repeat(40), isDirty: false },
   },
   'POST /api/v1/schedules/:name/pause': { note: 'x' },
   'POST /api/v1/schedules/:name/unpause': { note: 'x' },
@@ -31,6 +32,14 @@ export const GOOD_BODIES: Readonly<Record<string, object>> = {
     ...{ from: '2026-01-01T00:00:00Z', to: '2026-01-02T00:00:00Z', overlap: 'allow' },
   },
   'DELETE /api/v1/schedules/:name': {},
+  'PUT /api/v1/pipelines/:name': {
+    plan: plan([step('a')], { lr: { type: 'number' } }),
+    ...{ params: { lr: 1 }, codeDigest: DIGEST, git: { commit: 'c'.repeat(40), isDirty: false } },
+    triggers: { schedule: { cron: '@daily', timezone: 'UTC', overlap: 'skip' } },
+    dryRun: true,
+  },
+  'DELETE /api/v1/pipelines/:name': {},
+  'POST /api/v1/pipelines/:name/runs': { params: { lr: 1 }, runKey: 'nightly', priority: 3 },
   'PUT /api/v1/models/:name/aliases/:alias': {
     ...{ version: 1, expectedVersion: 2, reason: 'better', idempotencyKey: 'k' },
   },

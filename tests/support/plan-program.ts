@@ -22,7 +22,7 @@ export function compileByBuilder(plan: Plan): Plan {
     });
   }
   const { version, name, params } = planToDocument(plan);
-  return compileDocument({ version, name, params, ...builder.document });
+  return compileDocument({ version, name, params, ...builder.document }).plan;
 }
 
 const refer = (text: string): Reference<never> => new Reference(parseExpression(text));

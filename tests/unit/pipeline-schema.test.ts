@@ -9,6 +9,7 @@ const root = join(__dirname, '../..');
 const everyKey = `
 version: 1
 name: p
+on: { schedule: { cron: '0 3 * * *', timezone: UTC, overlap: allow, catch_up: 2h, jitter: 1m } }
 params: { a: 1, b: { type: list, default: [x] } }
 defaults:
   retry: { max: 1, delay: 2s, backoff: 1.5, max_delay: 5m }
@@ -89,6 +90,7 @@ describe('docs/pipeline.schema.json', () => {
     ],
     ['a bad kind', 'steps: { a: { run: x, outputs: { m: modle } } }'],
     ['a bad step name', 'steps: { A: { run: x } }'],
+    ['a bad trigger', 'on: { schedule: { evry: 1h } }\nsteps: { a: { run: x } }'],
     ['a bad default', 'defaults: { argv: [x] }\nsteps: { a: { run: x } }'],
   ])('refuses %s, as the compiler does', (_what, rest) => {
     const text = `version: 1\nname: p\n${rest}\n`;

@@ -8,6 +8,7 @@ const run: PipelineRun = {
   params: {},
   codeDigest: null,
   git: null,
+  trigger: null,
   status: 'running',
   reason: null,
   isPaused: false,

@@ -13,6 +13,7 @@ const run: PipelineRun = {
   params: {},
   codeDigest: null,
   git: null,
+  trigger: null,
   status: 'running',
   reason: null,
   isPaused: false,

@@ -1,0 +1,32 @@
+import { given } from '../dag/given';
+import type { OverlapPolicy } from '../schemas/schedules';
+
+/** What starts runs of a pipeline once it is deployed. */
+export interface OnOptions {
+  /** By the clock: a cron expression, or more of it. */
+  readonly schedule?: string | ScheduleOptions;
+}
+
+/** When runs start; exactly one of `cron` and `every`. */
+export interface ScheduleOptions {
+  readonly cron?: string;
+  /** `90s`, `10m`, `6h`, `7d`. */
+  readonly every?: string;
+  /** Of `cron`: a name of the IANA database; UTC unless told. */
+  readonly timezone?: string;
+  /** What happens when it is time and the run before goes on still; `skip` unless told. */
+  readonly overlap?: OverlapPolicy;
+  /** After an outage, runs are made up for that are late by no more than this; `1h` unless told. */
+  readonly catchUp?: string;
+  /** Each run starts late by a random time up to this. */
+  readonly jitter?: string;
+}
+
+/** The same as the pipeline language writes it. */
+export function onToDocument({ schedule }: OnOptions): object {
+  return given({ schedule: typeof schedule === 'object' ? toSchedule(schedule) : schedule });
+}
+
+function toSchedule({ catchUp, ...same }: ScheduleOptions): object {
+  return given({ ...same, catch_up: catchUp });
+}

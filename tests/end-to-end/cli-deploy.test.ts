@@ -1,0 +1,108 @@
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { runCli, type Ended } from '../support/cli';
+import { buildOnce, eventually, startDev, type DevProcess } from '../support/dev-stack';
+
+const NIGHTLY = `version: 1
+name: nightly
+on: { schedule: { cron: "0 3 1 1 *", timezone: Asia/Tokyo } }
+params: { word: none }
+steps: { say: { run: 'echo \${{ params.word }}' } }
+`;
+let folder: string;
+let dev: DevProcess;
+let api: string;
+
+jest.setTimeout(120_000);
+beforeAll(async () => {
+  buildOnce();
+  folder = mkdtempSync(join(tmpdir(), 'anneal-e2e-deploy-'));
+  mkdirSync(join(folder, 'project'));
+  writeFileSync(join(folder, 'project/nightly.yaml'), NIGHTLY);
+  dev = startDev(['--ephemeral', '--port', '0']);
+  ({ api } = await dev.ready);
+});
+afterAll(async () => {
+  dev.child.kill('SIGTERM');
+  await dev.ended;
+  rmSync(folder, { recursive: true, force: true });
+});
+
+function anneal(...args: string[]): Promise<Ended> {
+  return runCli(args, { cwd: join(folder, 'project'), env: { ANNEAL_API: api } });
+}
+async function runsOf(pipeline: string): Promise<{ id: string; status: string }[]> {
+  const { stdout } = await anneal('run', 'ls', '--pipeline', pipeline, '-o', 'json');
+  return JSON.parse(stdout) as { id: string; status: string }[];
+}
+
+describe('anneal pipeline deploy', () => {
+  it('stores a version, says what differs, and what is there', async () => {
+    const dry = await anneal('pipeline', 'deploy', 'nightly.yaml', '--dry-run');
+    expect(dry).toMatchObject({ code: 0, stdout: '' });
+    expect((await anneal('pipeline', 'show', 'nightly')).code).toBe(3);
+    const first = await anneal('pipeline', 'deploy', 'nightly.yaml', '-p', 'word=moon');
+    expect(first).toMatchObject({ code: 0, stdout: 'nightly version 1\n' });
+    expect(first.stderr).toContain('new\n+ schedule 0 3 1 1 * (Asia/Tokyo)\n');
+    const same = await anneal('pipeline', 'deploy', 'nightly.yaml', '-p', 'word=moon');
+    expect(same).toMatchObject({ code: 0, stdout: 'nightly version 1\n' });
+    expect(same.stderr).toContain('Nothing has changed since version 1.');
+    const other = await anneal('pipeline', 'deploy', 'nightly.yaml', '-p', 'word=sun');
+    expect(other.stderr).toContain('param word: "moon" → "sun"\n');
+    const { stdout } = await anneal('pipeline', 'ls');
+    expect(stdout).toMatch(/^NAME +VERSION +DEPLOYED +BY +LAST RUN +STARTED BY\nnightly +2 /);
+    const shown = await anneal('pipeline', 'show', 'nightly');
+    expect(shown.stderr).toMatch(
+      /^nightly version 2, word="sun"\non schedule .*\nnext: .*-12-31T18:/,
+    );
+    expect(shown.stdout).toMatch(/^VERSION +DEPLOYED +BY +COMMIT +PLAN\n2 .*\n1 .*\n$/);
+  });
+
+  it('has its mistakes named before anything is sent', async () => {
+    const wrong = await anneal('pipeline', 'deploy', 'nightly.yaml', '-p', 'wrod=x');
+    expect(wrong.code).toBe(2);
+    expect(wrong.stderr).toContain("Did you mean 'word'?");
+    expect((await anneal('pipeline', 'delete', 'nobody')).code).toBe(3);
+  });
+
+  it('makes a schedule that starts runs, and that ends with it', async () => {
+    expect((await anneal('schedule', 'trigger', 'nightly')).code).toBe(0);
+    await eventually('a run', async () => (await runsOf('nightly'))[0]?.status === 'succeeded');
+    const [run] = await runsOf('nightly');
+    const shown = await anneal('run', 'show', run?.id ?? '');
+    expect(shown.stderr).toContain('Started by schedule nightly (nightly version 2)');
+    const logs = await anneal('run', 'logs', run?.id ?? '');
+    expect(logs.stdout).toContain('sun');
+    expect((await anneal('schedule', 'delete', 'nightly')).code).toBe(7);
+    expect((await anneal('pipeline', 'delete', 'nightly')).code).toBe(0);
+    expect((await anneal('schedule', 'show', 'nightly')).code).toBe(3);
+  });
+});
+
+describe('anneal schedule', () => {
+  it('creates, lists, shows, holds, triggers, backfills and deletes', async () => {
+    const create = ['schedule', 'create', 'nightly.yaml', '--name', 'by-hand', '-p', 'word=x'];
+    const two = await anneal(...create, '--cron', '@daily', '--every', '60');
+    expect([two.code, two.stderr]).toEqual([2, expect.stringContaining('one of the two')]);
+    const made = await anneal(...create, '--cron', '0 3 * * *', '--note', 'mine', '--paused');
+    expect(made).toMatchObject({ code: 0, stdout: 'by-hand\n' });
+    const listed = await anneal('schedule', 'ls');
+    expect(listed.stdout).toMatch(/by-hand +0 3 \* \* \* \(UTC\) +paused .* nightly\n/);
+    expect((await anneal('schedule', 'unpause', 'by-hand')).stderr).toContain('by-hand is active.');
+    expect((await anneal('schedule', 'pause', 'by-hand')).stderr).toContain('by-hand is paused.');
+    expect((await anneal('schedule', 'trigger', 'by-hand')).code).toBe(0);
+    const times = ['--from', '2026-01-01T00:00:00Z', '--to', '2026-01-03T00:00:00Z'];
+    const filled = await anneal('schedule', 'backfill', 'by-hand', ...times);
+    expect(filled.stderr).toContain('2 runs of by-hand begin.');
+    const ended = async (): Promise<boolean> => {
+      const own = (await runsOf('nightly')).filter(({ id }) => id.startsWith('by-hand-'));
+      return own.length === 3 && own.every(({ status }) => status === 'succeeded');
+    };
+    await eventually('three runs', ended);
+    const shown = await anneal('schedule', 'show', 'by-hand', '-o', 'json');
+    expect(JSON.parse(shown.stdout)).toMatchObject({ name: 'by-hand', isPaused: true });
+    expect((await anneal('schedule', 'delete', 'by-hand')).code).toBe(0);
+    expect((await anneal('schedule', 'show', 'by-hand')).code).toBe(3);
+  });
+});

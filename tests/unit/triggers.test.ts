@@ -1,0 +1,94 @@
+import { isAppError } from '../../errors/app-error';
+import { Triggers } from '../../schemas/triggers';
+import { pipeline } from '../../sdk/pipeline';
+import { compileYamlFile } from '../../sdk/pipeline-yaml';
+import { planToYaml } from '../../sdk/plan-yaml';
+import type { OnOptions } from '../../sdk/trigger-options';
+
+const STEPS = 'params: { ref: main, n: 1 }\nsteps: { a: { run: x } }\n';
+function read(on: string): Triggers {
+  return compileYamlFile(`version: 1\nname: p\n${on}\n${STEPS}`).triggers;
+}
+function problems(on: string): string[] {
+  try {
+    read(on);
+    return [];
+  } catch (error) {
+    if (!isAppError(error)) throw error;
+    return error.problems.map(({ path, message, line }) => `${line ?? 0} ${path} ${message}`);
+  }
+}
+function built(on: OnOptions): Triggers {
+  return pipeline('p', { on }, (_params, s) => {
+    s.command('a', { argv: ['x'] });
+  }).compileFile().triggers;
+}
+
+const DAILY = { cron: '0 3 * * *', timezone: 'UTC', overlap: 'skip' } as const;
+const UNLESS_TOLD = { ...DAILY, catchUpSeconds: 3600, jitterSeconds: 0 };
+
+describe("a pipeline's on", () => {
+  it('is beside the plan, whose id does not change with it', () => {
+    const plain = compileYamlFile(`version: 1\nname: p\n${STEPS}`);
+    const scheduled = compileYamlFile(`version: 1\nname: p\non: { schedule: "@daily" }\n${STEPS}`);
+    expect(scheduled.plan).toEqual(plain.plan);
+    expect(plain.triggers).toEqual({});
+    expect(read('on:')).toEqual({});
+  });
+
+  const whole = { every: '90m', timezone: 'Asia/Tokyo', overlap: 'buffer-one' } as const;
+  it.each<[string, [string, OnOptions], Triggers]>([
+    [
+      'a cron',
+      ['on: { schedule: "0 3 * * *" }', { schedule: '0 3 * * *' }],
+      { schedule: UNLESS_TOLD },
+    ],
+    [
+      'all of a schedule',
+      [
+        'on: { schedule: { every: 90m, timezone: Asia/Tokyo, overlap: buffer-one, catch_up: 2d, jitter: 0s } }',
+        { schedule: { ...whole, catchUp: '2d', jitter: '0s' } },
+      ],
+      {
+        schedule: {
+          ...{ everySeconds: 5400, timezone: 'Asia/Tokyo', overlap: 'buffer-one' },
+          ...{ catchUpSeconds: 172_800, jitterSeconds: 0 },
+        },
+      },
+    ],
+  ])('says the same in YAML and TypeScript, there and back: %s', (_what, [yaml, on], triggers) => {
+    expect(Triggers.parse(read(yaml))).toEqual(triggers);
+    expect(built(on)).toEqual(triggers);
+    const { plan } = compileYamlFile(`version: 1\nname: p\n${STEPS}`);
+    expect(compileYamlFile(planToYaml(plan, triggers))).toEqual({ plan, triggers });
+  });
+
+  it.each([
+    ['on: daily', '3 on must be a mapping with schedule'],
+    [
+      'on: { shedule: "@daily" }',
+      "3 on.shedule 'shedule' is not known here. Did you mean 'schedule'?",
+    ],
+    ['schedule: "@daily"', "3 schedule 'schedule' belongs under 'on', at the top of the file."],
+    ['on: { schedule: 5 }', '3 on.schedule must be a cron expression, or a mapping with cron'],
+    [
+      'on: { schedule: daily }',
+      '3 on.schedule must be five fields, such as "0 3 * * *", or @daily.',
+    ],
+    ['on: { schedule: { cron: "* * * *" } }', '3 on.schedule.cron must be five fields'],
+    ['on: { schedule: {} }', "3 on.schedule must have exactly one of 'cron' and 'every'."],
+    ['on: { schedule: { cron: "@daily", every: 1h } }', '3 on.schedule must have exactly one of'],
+    ['on: { schedule: { evry: 1h, cron: "@daily" } }', "Did you mean 'every'?"],
+    ['on: { schedule: { every: 0.5s } }', '3 on.schedule.every must be from 1s to 366d'],
+    ['on: { schedule: { every: soon } }', '3 on.schedule.every must be a duration'],
+    ['on: { schedule: { every: 1h, catch_up: 5s } }', 'catch_up must be from 10s to 366d'],
+    ['on: { schedule: { every: 1h, jitter: 2d } }', 'jitter must be from 0s to 1d'],
+    ['on: { schedule: { every: 1h, overlap: skp } }', "Did you mean 'skip'?"],
+    [
+      'on: { schedule: { cron: "@daily", timezone: Mars/Olympus } }',
+      '3 on.schedule.timezone must be a name of the IANA database, such as Europe/Berlin.',
+    ],
+  ])('is refused with its place: %s', (on, says) => {
+    expect(problems(on)).toEqual([expect.stringContaining(says)]);
+  });
+});
