@@ -1,5 +1,6 @@
 /**
- * Every figure of docs/performance.md: npm run bench -- NAME [flags]. Each file says what it takes.
+ * Every figure of docs/performance.md: npm run bench -- NAME [--json PATH] [flags]. Each file says what
+ * else it takes. The figures are printed as a table and, with --json, written as one JSON document.
  */
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
@@ -18,10 +19,13 @@ const NAMES = [
   'tracking',
 ];
 const [name = '', ...flags] = process.argv.slice(2);
+const at = flags.indexOf('--json');
+const [, json = ''] = at < 0 ? [] : flags.splice(at, 2);
 if (NAMES.includes(name)) {
   // as a process of its own: a benchmark should carry nothing but what it measures
   const args = ['--require', 'esbuild-register', join(__dirname, `${name}.ts`), ...flags];
-  process.exitCode = spawnSync(process.execPath, args, { stdio: 'inherit' }).status ?? 1;
+  const env = { ...process.env, ANNEAL_BENCH_JSON: json };
+  process.exitCode = spawnSync(process.execPath, args, { stdio: 'inherit', env }).status ?? 1;
 } else {
   console.error(`bench: there is no benchmark '${name}'. Give one of: ${NAMES.join(', ')}.`);
   process.exitCode = 2;

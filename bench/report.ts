@@ -1,3 +1,4 @@
+import { writeFileSync } from 'node:fs';
 import { cpus, loadavg, totalmem } from 'node:os';
 
 /** One figure: its samples, or a single number as one sample. */
@@ -32,13 +33,21 @@ function load(): string {
   return (loadavg()[0] ?? NaN).toFixed(1);
 }
 
-/** Prints rows for the table of docs/performance.md, with the machine they were measured on. */
+/**
+ * Prints rows for the table of docs/performance.md, with the machine they were measured on; writes the
+ * same with all samples to the file that `--json` names.
+ */
 export function printRows(figures: readonly Figure[]): void {
   const [cpu] = cpus();
   const memory = Math.round(totalmem() / 1024 ** 3);
-  console.log(
-    `\n${cpus().length} cores, ${cpu?.model ?? '?'}, ${memory} GiB, Node ${process.version}`,
-  );
+  const machine = `${cpus().length} cores, ${cpu?.model ?? '?'}, ${memory} GiB, Node ${process.version}`;
+  const path = process.env['ANNEAL_BENCH_JSON'] ?? '';
+  if (path !== '') {
+    const loads = { before: loadBefore, after: load() };
+    const document = { machine, at: new Date().toISOString(), loads, figures };
+    writeFileSync(path, `${JSON.stringify(document, null, 2)}\n`);
+  }
+  console.log(`\n${machine}`);
   console.log('\n| figure | unit | goal | p50 | p95 | p99 | worst | n | load | date | command |');
   console.log('|---|---|---|---|---|---|---|---|---|---|---|');
   for (const figure of figures) console.log(row(figure));

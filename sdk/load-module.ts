@@ -96,6 +96,14 @@ function ownFiles(metafile: Metafile, folder: string): string[] {
     .map((name) => (name.startsWith('.') ? name : `./${name}`));
 }
 
+/** Else the command that reads the file would end without a word, as if all were well. */
+const guarded = new Proxy(process, {
+  get: (target, key) => (key === 'exit' ? refuseExit : (Reflect.get(target, key) as unknown)),
+});
+function refuseExit(): never {
+  throw new Error('it called process.exit(): a pipeline file only says what its steps are');
+}
+
 function execute(code: string, path: string): Readonly<Record<string, unknown>>[] {
   const projectRequire = createRequire(path);
   const ours = new Map<string, unknown>([
@@ -108,11 +116,11 @@ function execute(code: string, path: string): Readonly<Record<string, unknown>>[
   );
   const module = { exports: [] as Readonly<Record<string, unknown>>[] };
   try {
-    const parameters = ['exports', 'require', 'module', '__filename', '__dirname'];
+    const parameters = ['exports', 'require', 'module', '__filename', '__dirname', 'process'];
     const run = compileFunction(code, parameters, { filename: path }) as (
       ...args: unknown[]
     ) => void;
-    run(module.exports, require, module, path, dirname(path));
+    run(module.exports, require, module, path, dirname(path), guarded);
   } catch (error) {
     // what the file threw may be of another realm: instanceof does not hold there
     const { message: said = String(error) } = (error ?? {}) as { readonly message?: string };

@@ -118,6 +118,19 @@ describe('the route table', () => {
     expect(signed.filter((route) => !route.url.startsWith('/objects/'))).toEqual([]);
   });
 
+  it('lets a node begin attempts and store bytes under their digest, and write nothing else', () => {
+    const isOfNode = (permission: RoutePermission): boolean =>
+      [...NODE_PERMISSIONS].some((one) => one === permission);
+    const own = table.filter(
+      ({ method, permission }) => !['GET', 'HEAD'].includes(method) && isOfNode(permission),
+    );
+    expect(own.map(({ method, url }) => `${method} ${url}`).sort()).toEqual([
+      'POST /api/v1/artifacts',
+      'POST /api/v1/attempts',
+      'POST /api/v1/objects/plan',
+    ]);
+  });
+
   it('refuses everyone without a token', async () => {
     expectOnly(await walk('token', {}), new Set(), 401);
   });

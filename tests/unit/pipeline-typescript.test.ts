@@ -243,6 +243,7 @@ describe('loadPipeline', () => {
     await expect(loadPipeline(join(folder, 'none.ts'))).rejects.toThrow('can be read');
     await expect(load('export default 3;')).rejects.toThrow('as its default export');
     await expect(load('export default (;')).rejects.toThrow(/p\.ts:1:17/);
+    await expect(load('process.exit(0);')).rejects.toThrow('it called process.exit()');
     await expect(load("throw new Error('boom');")).rejects.toThrow('while it was loaded: boom');
     await expect(load("import './missing';")).rejects.toThrow('./missing');
     await expect(load('{}', 'p.json')).rejects.toThrow('must end in');

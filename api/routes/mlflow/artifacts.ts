@@ -53,7 +53,7 @@ export function registerMlflowArtifacts(app: FastifyInstance, deps: ArtifactDeps
   mountMlflow(app, {
     method: 'POST',
     path: 'artifacts/presigned-upload-url',
-    permission: 'artifacts:write',
+    permission: 'runs:write',
     table: {},
     handler: () => Promise.reject(new AppError('NOT_IMPLEMENTED', NO_PRESIGNED)),
   });
@@ -71,7 +71,8 @@ function toFileInfo({ name, isFolder, sizeBytes }: FolderEntry): object {
 
 function registerFiles(app: FastifyInstance, deps: ArtifactDeps, prefix: string): void {
   const url = `${prefix}/artifacts/*`;
-  const write = { config: { permission: 'artifacts:write' } } as const;
+  // the files are the run's: a node, which may only store bytes under their digest, writes none
+  const write = { config: { permission: 'runs:write' } } as const;
   // no HEAD: fastify would answer it by reading the whole file
   const read = { config: { permission: 'artifacts:read' }, exposeHeadRoute: false } as const;
   const writable = async (
@@ -106,7 +107,7 @@ function registerFiles(app: FastifyInstance, deps: ArtifactDeps, prefix: string)
 /** Opt-in ways of MLflow's clients, which go on with plain PUT and GET after these answers. */
 function registerUnsupported(app: FastifyInstance, prefix: string): void {
   for (const verb of ['create', 'complete', 'abort']) {
-    const options = { config: { permission: 'artifacts:write' }, ...STREAM_BODY } as const;
+    const options = { config: { permission: 'runs:write' }, ...STREAM_BODY } as const;
     app.post(`${prefix}/mpu/${verb}/*`, options, () => {
       throw new AppError('NOT_IMPLEMENTED', NO_MULTIPART);
     });
