@@ -70,9 +70,14 @@ async function diff({ http, format }: CliContext, a: string, b: string): Promise
     ...(found.git === null ? [] : [['git', ...gitsOf(found.git), '']]),
     ...found.params.map((one) => [`param ${one.name}`, show(one.a), show(one.b), '']),
     ...found.steps.map(({ key, changed, ...one }) => [key, one.a ?? '', one.b ?? '', changed]),
+    ...found.environments.map(({ steps, changed }) => [`where ${few(steps)} ran`, '', '', changed]),
   ];
   if (format === 'table' && rows.length === 0) say('They do not differ.');
   else printResult(format, found, { columns: ['what', 'a', 'b', 'changed'], rows });
+}
+
+function few([first = '', ...others]: readonly string[]): string {
+  return others.length === 0 ? first : `${first} and ${others.length} more`;
 }
 
 function rowsOf(

@@ -2,8 +2,14 @@ import { isDeepStrictEqual } from 'node:util';
 import { canonicalJson } from '../dag/canonical';
 import type { PipelineRun, RunDiff, StepDiff } from '../schemas/pipeline-runs';
 import { listContents, type StepContent } from '../storage/postgres/step-content';
+import { groupBy } from '../dag/group-by';
+import { listDifferentEnvironments } from '../storage/postgres/environments';
 import { explainDifference } from './content-keys';
+import { explainEnvironments } from './environments';
 import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
+
+/** Environments are long; so many pairs tell what there is to tell. */
+const ENVIRONMENTS_MAX = 200;
 
 /** In what two runs differ: plan, code, params, and the steps that are not the same in both. */
 export async function diffPipelineRuns(
@@ -28,7 +34,21 @@ export async function diffPipelineRuns(
       .filter((name) => !same(name))
       .map((name) => ({ name, a: one.params[name] ?? null, b: other.params[name] ?? null })),
     steps: diffSteps(before, now),
+    environments: await diffEnvironments(deps, { projectId, a, b }),
   };
+}
+
+/** Steps that differ in the same are told together: as a rule all of them do. */
+async function diffEnvironments(
+  { postgres }: PipelineRunDeps,
+  runs: { readonly projectId: string; readonly a: string; readonly b: string },
+): Promise<RunDiff['environments']> {
+  const pairs = await listDifferentEnvironments(postgres, { ...runs, limit: ENVIRONMENTS_MAX });
+  const texts = pairs.map(({ stepKey, a, b }) => ({ stepKey, changed: explainEnvironments(a, b) }));
+  const told = texts.filter(({ changed }) => changed !== '');
+  return [...groupBy(told, ({ changed }) => changed)].map(([changed, own]) => {
+    return { changed, steps: own.map(({ stepKey }) => stepKey) };
+  });
 }
 
 function differ<T>(a: T, b: T): { readonly a: T; readonly b: T } | null {

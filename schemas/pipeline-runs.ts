@@ -160,6 +160,8 @@ export const RunDiff = z.object({
   git: z.object({ a: Git.nullable(), b: Git.nullable() }).nullable(),
   params: z.array(z.object({ name: z.string(), a: z.json(), b: z.json() })),
   steps: z.array(StepDiff),
+  /** What machines and packages of the same steps differ in: each text, and the steps that it holds of. */
+  environments: z.array(z.object({ changed: z.string(), steps: z.array(z.string()) })),
 });
 export type RunDiff = z.infer<typeof RunDiff>;
 

@@ -118,6 +118,7 @@ describe('/api/v1/pipeline-runs', () => {
       git: null,
       params: [],
       steps: [],
+      environments: [],
     });
     expect((await get(`/${id}/diff/nobody`)).status).toBe(404);
     const wrong = await post(`/${id}/resume`, { from: 'c' });

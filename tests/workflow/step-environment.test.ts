@@ -1,4 +1,6 @@
 import { cpus, totalmem } from 'node:os';
+import type { RunDiff } from '../../schemas/pipeline-runs';
+import { plan, step } from '../support/plans';
 import { openStepLab, runStep, shell, type StepLab } from '../support/step-lab';
 
 let lab: StepLab;
@@ -39,5 +41,29 @@ describe('the environment of an attempt', () => {
     const [attempt] = await lab.attempts(runId);
     expect(attempt?.environment).toMatchObject({ command: 'sh -c true', codeDigest: null });
     expect(attempt?.environment?.python).toBeUndefined();
+  });
+
+  it('is compared where two runs are, step by step, by the newest attempts; seeds do not count', async () => {
+    const each = step('train', {
+      foreach: { i: 'params.items' },
+      argv: ['true'],
+      env: { OMP_NUM_THREADS: '${{ params.threads }}' },
+    });
+    const alone = step('alone', { argv: ['true'] });
+    const given = plan([each, alone], { items: { type: 'list' }, threads: { type: 'number' } });
+    const make = async (threads: number): Promise<string> => {
+      const { runId } = await lab.begin(given, { params: { items: [1, 2], threads } });
+      for (const stepKey of ['train[0]', 'train[1]', 'alone']) {
+        await runStep(lab, runId, { stepKey });
+      }
+      return runId;
+    };
+    const [a, b, again] = [await make(4), await make(8), await make(4)];
+    const diff = (to: string): Promise<RunDiff> =>
+      lab.user.get<RunDiff>(`/api/v1/pipeline-runs/${a}/diff/${to}`);
+    expect((await diff(b)).environments).toEqual([
+      { changed: 'OMP_NUM_THREADS 4 → 8', steps: ['train[0]', 'train[1]'] },
+    ]);
+    expect((await diff(again)).environments).toEqual([]);
   });
 });
