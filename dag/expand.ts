@@ -2,6 +2,7 @@ import { AppError } from '../errors/app-error';
 import type { Graph, GraphNode, NodeGroup } from '../schemas/graph';
 import type { Params, Plan } from '../schemas/plan';
 import { given } from './given';
+import { withDueTimes } from './due-times';
 import { emptyList, isKnownLate, itemsOf } from './items';
 import type { Item } from './items';
 import { BEGIN, OUTPUTS, settingsOf, templatesOf } from './templates';
@@ -19,7 +20,8 @@ export function expandGraph(plan: Plan, params: Params): Graph {
   const expansion = new Expansion({ params });
   expansion.level(templates.steps, { prefix: '', entry: [], item: undefined, group: undefined });
   const { nodes, groups } = expansion;
-  return { nodes, settings: templates.list.map(settingsOf), groups };
+  const settings = withDueTimes(templates.list.map(settingsOf), nodes);
+  return { nodes, settings, groups, order: 2 };
 }
 
 /** The nodes of a foreach whose list was not known before, and the rules of those inside them. */

@@ -1,5 +1,6 @@
-import type { GraphNode, NodeGroup } from '../schemas/graph';
+import type { Graph, GraphNode, NodeGroup } from '../schemas/graph';
 import type { Heap } from './heap';
+import type { ReadyOrder } from './ready-order';
 
 /** One foreach while its items run. */
 export class GroupState {
@@ -39,5 +40,36 @@ export class GroupState {
     if (count < stopAfter || this.stopped !== undefined) return false;
     this.stopped = `${count} items failed alike: ${reason}`;
     return true;
+  }
+}
+
+/** The rules of every foreach by the key of its join, and how those stand whose items run. */
+export class Groups {
+  private rules: Graph['groups'];
+  private readonly order: ReadyOrder;
+  private readonly states = new Map<string, GroupState>();
+
+  constructor(rules: Graph['groups'], order: ReadyOrder) {
+    this.rules = rules;
+    this.order = order;
+  }
+
+  add(rules: Graph['groups']): void {
+    this.rules = { ...this.rules, ...rules };
+  }
+
+  rulesOf(name: string): NodeGroup | undefined {
+    return this.rules[name];
+  }
+
+  /** The foreach that a node is an item of. */
+  of({ group: name }: GraphNode): GroupState | undefined {
+    if (name === undefined) return undefined;
+    const known = this.states.get(name);
+    const rules = this.rules[name];
+    if (known !== undefined || rules === undefined) return known;
+    const state = new GroupState(rules, this.order.heap());
+    this.states.set(name, state);
+    return state;
   }
 }

@@ -37,7 +37,7 @@ export function handlerGraph(plan: Plan, outcome: RunOutcome): Graph {
     return { key, kind: 'step', index, needs: [], ...after, settings: index };
   });
   const settings = steps.map((spec) => settingsOf({ spec, path: spec.name }));
-  return { nodes, settings, groups: {} };
+  return { nodes, settings, groups: {}, order: 2 };
 }
 
 /** The graph of a run with those of its handlers that have a row, behind its steps. */

@@ -1,10 +1,10 @@
 import type { EndedNode, Graph, GraphNode, NodeEnd } from '../schemas/graph';
 import { append } from './group-by';
-import { GroupState } from './group-state';
+import { Groups } from './group-state';
 import type { Heap } from './heap';
 import { endOfJoin, skippedBy } from './joins';
 import { Members } from './members';
-import { readyHeap } from './ready-order';
+import { ReadyOrder } from './ready-order';
 
 /** Never more steps at once: keeps a workflow's commands and history within Temporal's limits. */
 const WINDOW = 200;
@@ -15,7 +15,7 @@ const WINDOW = 200;
 const BUILTIN_WINDOW = 64;
 
 /**
- * Which nodes may run now: in-degree counts and a heap by priority, then index. Pure and
+ * Which nodes may run now: in-degree counts and a heap in the order of `ReadyOrder`. Pure and
  * deterministic. Needs may lie in other segments: `settle` takes their ends, too. A node is blocked
  * when a need did not succeed, skipped when all its needs were skipped. Every node ends once.
  */
@@ -26,18 +26,19 @@ export class ReadyQueue {
   private readonly open = new Map<string, number>(); // key → needs that have not ended
   private readonly ends = new Map<string, NodeEnd>();
   private readonly reasons = new Map<string, string>();
-  private readonly groups = new Map<string, GroupState>();
+  private readonly groups: Groups;
   private readonly members = new Members();
-  private rules: Graph['groups'];
   private readonly running = new Set<string>();
+  private readonly order: ReadyOrder;
   private readonly ready: Heap<GraphNode>;
   private endedHere = 0;
   private runningBuiltins = 0;
 
   constructor(graph: Graph) {
     this.graph = graph;
-    this.rules = graph.groups;
-    this.ready = readyHeap(graph);
+    this.order = new ReadyOrder(graph);
+    this.groups = new Groups(graph.groups, this.order);
+    this.ready = this.order.heap();
     for (const node of graph.nodes) this.add(node);
   }
 
@@ -45,6 +46,7 @@ export class ReadyQueue {
   take(): GraphNode[] {
     const taken: GraphNode[] = [];
     const held: GraphNode[] = [];
+    this.order.nextTurn();
     while (this.running.size < WINDOW) {
       const node = this.ready.pop();
       if (node === undefined) break;
@@ -54,7 +56,7 @@ export class ReadyQueue {
         held.push(node);
         continue;
       }
-      if (this.groupOf(node)?.enter(node) === false) continue;
+      if (this.groups.of(node)?.enter(node) === false) continue;
       if (this.isBuiltin(node)) this.runningBuiltins += 1;
       this.running.add(node.key);
       taken.push(node);
@@ -93,7 +95,7 @@ export class ReadyQueue {
     const before = this.nodes.get(key);
     if (before === undefined || this.ends.has(key)) return [];
     this.release(before);
-    this.rules = { ...this.rules, ...groups };
+    this.groups.add(groups);
     const items = nodes.filter(({ group }) => group === key).map((item) => item.key);
     this.add({ ...before, kind: 'join', needs: items }, items.length);
     for (const node of nodes) this.add(node);
@@ -107,7 +109,7 @@ export class ReadyQueue {
   putBack(key: string, hasBegun: boolean): EndedNode[] {
     const node = this.nodes.get(key);
     if (node === undefined || !this.running.has(key)) return [];
-    const stopped = hasBegun ? undefined : this.groupOf(node)?.stopped;
+    const stopped = hasBegun ? undefined : this.groups.of(node)?.stopped;
     if (stopped !== undefined) return this.settle(key, 'blocked', stopped);
     this.release(node);
     this.ready.push(node);
@@ -178,7 +180,8 @@ export class ReadyQueue {
       if (node === undefined) continue;
       const left = [...node.needs, ...(node.after ?? [])].filter((need) => !this.ends.has(need));
       this.open.set(again, left.length);
-      if (left.length === 0) this.ready.push(node);
+      this.order.anew(again);
+      if (left.length === 0) this.whenReady(node);
     }
     return opened;
   }
@@ -209,17 +212,8 @@ export class ReadyQueue {
     this.open.set(node.key, openNeeds ?? needs.length);
     const awaited = openNeeds === undefined ? needs : node.needs;
     for (const need of awaited) append(this.waiters, need, node);
-    if (needs.length === 0 && node.kind !== 'join') this.ready.push(node);
-  }
-
-  private groupOf({ group: name }: GraphNode): GroupState | undefined {
-    if (name === undefined) return undefined;
-    const known = this.groups.get(name);
-    const rules = this.rules[name];
-    if (known !== undefined || rules === undefined) return known;
-    const state = new GroupState(rules, readyHeap(this.graph));
-    this.groups.set(name, state);
-    return state;
+    this.order.added(node);
+    if (needs.length === 0 && node.kind !== 'join') this.whenReady(node);
   }
 
   private record({ key, end, reason }: EndedNode): void {
@@ -235,7 +229,7 @@ export class ReadyQueue {
   private release(node: GraphNode): void {
     if (!this.running.delete(node.key)) return;
     if (this.isBuiltin(node)) this.runningBuiltins -= 1;
-    const next = this.groupOf(node)?.leave((key) => this.ends.has(key));
+    const next = this.groups.of(node)?.leave((key) => this.ends.has(key));
     if (next !== undefined) this.ready.push(next);
   }
 
@@ -251,7 +245,7 @@ export class ReadyQueue {
   private whenOpened(node: GraphNode): EndedNode[] {
     if (node.kind === 'join') {
       const ends = node.needs.flatMap((key) => this.endedNode(key) ?? []);
-      const { minSuccess = 1 } = this.rules[node.key] ?? {};
+      const { minSuccess = 1 } = this.groups.rulesOf(node.key) ?? {};
       return [endOfJoin(node.key, ends, minSuccess)];
     }
     const broken = node.needs.find((key) => isBroken(this.ends.get(key)));
@@ -262,16 +256,21 @@ export class ReadyQueue {
     if (skipped !== undefined) {
       return [{ key: node.key, end: 'skipped', reason: `${skipped} was skipped` }];
     }
-    const stopped = this.groupOf(node)?.stopped;
+    const stopped = this.groups.of(node)?.stopped;
     if (stopped !== undefined) return [{ key: node.key, end: 'blocked', reason: stopped }];
-    this.ready.push(node);
+    this.whenReady(node);
     return [];
+  }
+
+  private whenReady(node: GraphNode): void {
+    this.order.ready(node);
+    this.ready.push(node);
   }
 
   /** After many failures alike, the items of a foreach that have not begun will not begin. */
   private breakCircuit({ key, end }: EndedNode): EndedNode[] {
     const node = this.nodes.get(key);
-    const group = node === undefined ? undefined : this.groupOf(node);
+    const group = node === undefined ? undefined : this.groups.of(node);
     if (end !== 'failed' || node?.group === undefined || group === undefined) return [];
     if (!group.fail(this.causeOf(node))) return [];
     const waiting = this.members.of(node.group).filter((item) => !this.hasBegun(item));

@@ -107,7 +107,7 @@ function outputsOf({ name, foreach }: CompositeSpec, outputs: Record<string, str
 
 /** What a workflow must know of all nodes of a step. */
 export function settingsOf({ spec, path }: Pick<Template, 'spec' | 'path'>): NodeSettings {
-  const { totalTimeoutSeconds, retry } = spec;
+  const { totalTimeoutSeconds, deadlineSeconds, retry } = spec;
   const asksForDelays = Object.keys(retry).length > 2; // more than max and on
   return {
     step: path,
@@ -119,6 +119,7 @@ export function settingsOf({ spec, path }: Pick<Template, 'spec' | 'path'>): Nod
     graceSeconds: spec.checkpoint?.graceSeconds ?? GRACE_SECONDS,
     retry: { max: retry.max, on: retry.on, ...(asksForDelays && retryDelays(retry)) },
     priority: spec.priority ?? 0,
+    ...(deadlineSeconds !== undefined && { deadlineSeconds }),
   };
 }
 

@@ -64,6 +64,7 @@ export function validateOptions(step: StepSpec): Problem[] {
     ...validateForeach(step),
     ...span('.timeout', step.timeoutSeconds, TIMEOUT_SECONDS_MAX / DAY),
     ...span('.total_timeout', step.totalTimeoutSeconds, TOTAL_SECONDS_MAX / DAY),
+    ...span('.deadline', step.deadlineSeconds, TOTAL_SECONDS_MAX / DAY),
     ...range('.priority', step.priority, [-PRIORITY_MAX, PRIORITY_MAX]),
     ...validateRetry(retry),
     ...range('.checkpoint.keep', checkpoint?.keep, [1, CHECKPOINTS_MAX]),

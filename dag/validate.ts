@@ -72,6 +72,7 @@ function validateHandlers(plan: Plan): Problem[] {
       }
       seen.add(step.name);
       if (step.cache !== undefined) add('.cache', 'is not possible in a handler: it always runs.');
+      if (step.deadlineSeconds !== undefined) add('.deadline', 'is not possible in a handler.');
       if (step.foreach !== undefined) add('.foreach', 'is not possible in a handler.');
       if (step.after !== undefined) add('.after', 'is not possible in a handler: order the list.');
       return problems.map((problem) => ({ ...problem, path: `${path}${problem.path}` }));

@@ -55,11 +55,15 @@ const SEEN_WITHIN_MS = 75_000;
 /** So long without output, progress or checkpoint is worth a word. */
 const SILENT_MS = 5 * 60_000;
 
-/** Why a step stands where it stands; null if its status says it all. */
+/** Why a step stands where it stands; null if its status says it all. A step that is late says so. */
 export function whyWaiting(listed: ListedStep, facts: WaitFacts): string | null {
+  if (facts.run.endedAt !== null) return listed.step.reason;
+  return join(whyOpen(listed, facts), lateness(listed, facts));
+}
+
+function whyOpen(listed: ListedStep, facts: WaitFacts): string | null {
   const { step } = listed;
   const { reason } = step;
-  if (facts.run.endedAt !== null) return reason;
   if (step.status === 'running') return join(reason, silence(listed, facts));
   if (step.status === 'retrying') return retrying(listed, facts);
   if (reason?.startsWith(SAME_WORK) === true) {
@@ -84,6 +88,16 @@ function silence({ step, attempt }: ListedStep, { nowMs }: WaitFacts): string | 
   const silentMs = nowMs - attempt.heardAtMs;
   if (silentMs < SILENT_MS) return null;
   return `alive, but no output, progress or checkpoint for ${describeMs(silentMs)}`;
+}
+
+/** By how much a step that has not ended is late; a deadline ends nothing. */
+function lateness({ step }: ListedStep, { placed, run, nowMs }: WaitFacts): string | null {
+  const settings = placed.nodes.get(step.key)?.node.settings;
+  const { deadlineSeconds } = placed.settings[settings ?? -1] ?? {};
+  if (deadlineSeconds === undefined || step.endedAt !== null) return null;
+  const dueMs = Date.parse(run.startedAt ?? run.createdAt) + deadlineSeconds * 1000;
+  if (dueMs >= nowMs) return null;
+  return `late by ${describeMs(nowMs - dueMs)}: it was due at ${new Date(dueMs).toISOString()}`;
 }
 
 /** The row says after what and in how long; this says how much of it is left. */

@@ -32,6 +32,9 @@ export interface NodeSettings {
   };
   /** Higher starts first among what is ready; 0 unless the step says otherwise. */
   readonly priority: number;
+  readonly deadlineSeconds?: number; // from the start of the run
+  /** The earliest deadline of the step and of all that waits for it; none if nothing has one. */
+  readonly dueSeconds?: number;
 }
 
 export interface GraphNode {
@@ -63,6 +66,8 @@ export interface Graph {
   readonly nodes: readonly GraphNode[];
   readonly settings: readonly NodeSettings[];
   readonly groups: Readonly<Record<string, NodeGroup>>;
+  /** How ready nodes are ordered; graphs in older histories have none, and the order of then. */
+  readonly order?: 2;
 }
 
 /** The part of a graph that one workflow interprets. Needs outside of it are told by signals. */

@@ -91,6 +91,7 @@ export const StepSpec = z.strictObject({
   timeoutSeconds: z.number(), // of one attempt
   totalTimeoutSeconds: z.number().optional(), // of all attempts with their delays; none if left out
   retry: RetrySpec,
+  deadlineSeconds: z.number().optional(), // from the start of the run; only an order, ends nothing
   priority: z.number().int().optional(), // −100 to 100; higher starts first; 0 if left out
   env: z.record(z.string(), z.string()).optional(),
   secrets: z.array(z.string()).optional(), // names: each becomes a variable of the environment

@@ -8,8 +8,8 @@ import { isText, StepReader } from './step-reader';
 
 /** The lists of steps that run when all others have ended. */
 export const HANDLER_KEYS = ['on_success', 'on_failure', 'always'] as const;
-/** A handler runs at the end of every run, so there is nothing to cache. */
-const KEYS = ['name', ...LEAF_KEYS.filter((key) => key !== 'cache')];
+/** A handler runs at the end of every run, so there is nothing to cache and none is due before. */
+const KEYS = ['name', ...LEAF_KEYS.filter((key) => key !== 'cache' && key !== 'deadline')];
 
 /** The exit handlers of a pipeline. */
 export function readHandlers(

@@ -79,6 +79,7 @@ const Leaf = {
   outputs: z.record(z.string(), z.union([Output, InnerOutput])).optional(),
   if: Expression.optional(),
   resources: z.strictObject({ pool: Pool.optional() }).optional(),
+  deadline: Duration.optional().describe('From the start of the run: sooner starts first.'),
   checkpoint: z
     .strictObject({ keep: z.number().int().min(1).max(100).optional(), grace: Duration.optional() })
     .optional(),

@@ -16,7 +16,7 @@ export const COMMON_KEYS = [
 ]; // prettier-ignore
 /** Keys of a step that runs once, without those of its place in the order. */
 export const LEAF_KEYS = [
-  'run', 'argv', 'uses', 'with', 'inputs', 'outputs', 'if', 'resources', 'checkpoint',
+  'run', 'argv', 'uses', 'with', 'inputs', 'outputs', 'if', 'resources', 'checkpoint', 'deadline',
   ...COMMON_KEYS,
 ]; // prettier-ignore
 
@@ -30,6 +30,7 @@ export function readLeaf(name: string, reader: StepReader): StepSpec {
       inputs: reader.texts('inputs'),
       outputs: readOutputs(reader),
       checkpoint: readCheckpoint(reader),
+      deadlineSeconds: reader.duration('deadline'),
     }),
     ...readOrder(reader),
     ...readCommon(reader),

@@ -12,6 +12,8 @@ export interface StepOptions {
   readonly timeout?: string;
   /** Of all attempts with the delays between them; no limit unless told. */
   readonly totalTimeout?: string;
+  /** From the start of the run: what is due sooner starts first. It ends nothing by itself. */
+  readonly deadline?: string;
   readonly retry?: RetryOptions;
   /** From -100 to 100; higher starts first among what is ready. */
   readonly priority?: number;

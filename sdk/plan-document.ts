@@ -49,7 +49,7 @@ function paramToDocument(spec: ParamSpec): unknown {
 /** Keys of a step that the language does not have, or writes in another way. */
 const REWRITTEN = [
   'name', 'needs', 'timeoutSeconds', 'totalTimeoutSeconds', 'itemsMax', 'minSuccess', 'stopAfter',
-  'retry', 'heartbeat', 'cache', 'checkpoint', 'outputs', 'steps',
+  'retry', 'heartbeat', 'cache', 'checkpoint', 'outputs', 'steps', 'deadlineSeconds',
 ]; // prettier-ignore
 
 function stepToDocument(step: PlanStep): Readonly<Record<string, unknown>> {
@@ -72,6 +72,7 @@ function leafToDocument(step: StepSpec): Readonly<Record<string, unknown>> {
     outputs: outputs && mapValues(outputs, outputToDocument),
     timeout: duration(step.timeoutSeconds),
     total_timeout: duration(step.totalTimeoutSeconds),
+    deadline: duration(step.deadlineSeconds),
     retry: retryToDocument(step.retry),
     heartbeat: heartbeat && { timeout: duration(heartbeat.timeoutSeconds), from: heartbeat.from },
     cache: cache && cacheToDocument(cache),

@@ -105,6 +105,7 @@ function optionsOf(step: StepSpec): StepOptions {
     secrets,
     timeout: duration(step.timeoutSeconds),
     totalTimeout: duration(step.totalTimeoutSeconds),
+    deadline: duration(step.deadlineSeconds),
     retry: { max, on, ...given(delays) },
     heartbeat: heartbeat && { timeout: duration(heartbeat.timeoutSeconds), from: heartbeat.from },
     cache: cache && cacheOf(cache),

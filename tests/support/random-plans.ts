@@ -81,6 +81,7 @@ const options = fc.record(
     pool: fc.constantFrom('cpu', 'gpu-1'),
     timeoutSeconds: seconds,
     totalTimeoutSeconds: seconds,
+    deadlineSeconds: seconds,
     retry: fc
       .record({ max: fc.nat({ max: 9 }), on: fc.subarray([...FailureClass.options]), delays })
       .map(({ delays: given, ...retry }) => ({ ...retry, ...given })),
@@ -224,6 +225,7 @@ const handlers = fc.option(
     steps.map(([of, does], i) => {
       const step: Partial<StepSpec> = { ...of, ...does };
       delete step.cache; // a handler always runs
+      delete step.deadlineSeconds; // at the end
       return { ...step, name: `h${i}`, needs: [] } as unknown as StepSpec;
     }),
   ),

@@ -48,6 +48,7 @@ describe('pipelines in TypeScript', () => {
             outputs: { model: artifact('model', { path: 'out/model' }), auc: metric('val/auc') },
             timeout: '6h',
             totalTimeout: '2d',
+            deadline: '8h',
             retry: { max: 2, on: ['crash', 'oom'], delay: '5s', backoff: 3, maxDelay: '2m' },
             checkpoint: {},
             priority: 7,
@@ -94,6 +95,7 @@ steps:
     outputs: { model: { type: model, path: out/model }, auc: { metric: val/auc } }
     timeout: 6h
     total_timeout: 2d
+    deadline: 8h
     retry: { max: 2, on: [crash, oom], delay: 5s, backoff: 3, max_delay: 2m }
     checkpoint: {}
     priority: 7

@@ -118,6 +118,7 @@ describe('pipelines in YAML', () => {
     retry: { max: 3, on: [oom], delay: 10s, backoff: 1.5, max_delay: 10m }
     timeout: 1h
     total_timeout: 1d
+    deadline: 2h
     priority: -5
     secrets: [HF_TOKEN]
     heartbeat: { timeout: 10m, from: [status, logs] }
@@ -140,6 +141,7 @@ describe('pipelines in YAML', () => {
       pool: 'cpu',
       timeoutSeconds: 3_600,
       totalTimeoutSeconds: 86_400,
+      deadlineSeconds: 7_200,
       retry: { max: 3, on: ['oom'], delaySeconds: 10, factor: 1.5, maxDelaySeconds: 600 },
       priority: -5,
       secrets: ['HF_TOKEN'],
@@ -200,6 +202,8 @@ describe('pipelines in YAML', () => {
     ['retry: { backoff: "2" }', 'retry.backoff', 'must be a number'],
     ['retry: { delay: 1m, max_delay: 1s }', 'retry.max_delay', 'shorter than the delay'],
     ['total_timeout: 0s', 'total_timeout', 'longer than 0'],
+    ['deadline: 0s', 'deadline', 'longer than 0'],
+    ['deadline: soon', 'deadline', 'must be a duration'],
     ['total_timeot: 1h', 'total_timeot', "Did you mean 'total_timeout'?"],
     ['min_success: 2, foreach: { i: "[1]" }', 'min_success', 'from 0 to 1'],
     ['min_success: 0.5', 'min_success', 'only beside foreach'],

@@ -54,7 +54,7 @@ describe('a plan with any of the language’s keys', () => {
 const KEYS = [
   'argv', 'uses', 'with', 'inputs', 'outputs', 'kind', 'path', 'metric', 'value', 'if', 'after', 'foreach',
   'parallel', 'itemsMax', 'minSuccess', 'stopAfter', 'needs', 'pool', 'timeoutSeconds',
-  'totalTimeoutSeconds', 'retry', 'delaySeconds', 'factor', 'maxDelaySeconds', 'priority', 'env',
+  'totalTimeoutSeconds', 'deadlineSeconds', 'retry', 'delaySeconds', 'factor', 'maxDelaySeconds', 'priority', 'env',
   'secrets', 'checkpoint', 'heartbeat', 'cache', 'ttlSeconds', 'files', 'values', 'steps',
   'onSuccess', 'onFailure', 'always',
 ]; // prettier-ignore

@@ -31,6 +31,8 @@ const given = plan(
     step('each', { foreach: { i: 'params.list' }, parallel: 2 }),
     step('last', { after: ['each'], pool: 'gpu' }),
     step('late', { uses: 'builtin/nothing' }),
+    step('due', { after: ['a'], deadlineSeconds: 3_540 }), // 00:59
+    step('soon', { after: ['a'], deadlineSeconds: 3_600 }),
   ],
   { list: { type: 'list' }, yes: { type: 'boolean' } },
 );
@@ -179,6 +181,16 @@ describe('a step that was begun', () => {
     const facts = factsWith({}, { run: { ...run, isPaused: true } });
     const due = { ...retrying, attempt: { endedAtMs: NOW_MS - 12_000 } };
     expect(why('a', facts, due)).toBe('crash: exit 1; attempt 2 in 10 s; the run is paused');
+  });
+
+  it('is late after its deadline, and not at it', () => {
+    const late = 'late by 1 min: it was due at 2026-01-01T00:59:00.000Z';
+    expect(why('due', factsWith({}))).toBe(`waiting for a to end; ${late}`);
+    const running = { status: 'running', reason: 'on node n' } as const;
+    expect(why('due', factsWith({ a: 'succeeded' }), running)).toBe(`on node n; ${late}`);
+    expect(why('soon', factsWith({}))).toBe('waiting for a to end');
+    const ended = factsWith({}, { run: { ...run, endedAt: run.createdAt } });
+    expect(why('due', ended, running)).toBe('on node n');
   });
 
   it('is silent after five minutes', () => {

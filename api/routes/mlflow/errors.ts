@@ -15,6 +15,7 @@ const MLFLOW: Partial<Record<ErrorCode, readonly [code: string, status: number]>
   ALREADY_EXISTS: ['RESOURCE_ALREADY_EXISTS', 400],
   CONFLICT: ['RESOURCE_CONFLICT', 409],
   ATTEMPT_SUPERSEDED: ['RESOURCE_CONFLICT', 409],
+  RUN_PAUSED: ['RESOURCE_CONFLICT', 409],
   // MLflow answers 500 here, which makes its own client retry for minutes; the state will not change
   INVALID_STATE: ['INVALID_PARAMETER_VALUE', 400],
   CANCELLED: ['CANCELLED', 499],
