@@ -21,6 +21,7 @@ import { registerLineage } from './routes/v1/lineage';
 import { registerDeployments } from './routes/v1/deployments';
 import { registerModels } from './routes/v1/models';
 import { registerObjects } from './routes/v1/objects';
+import { registerPatches } from './routes/v1/patches';
 import { registerPipelineRuns } from './routes/v1/pipeline-runs';
 import { registerRunEvents } from './routes/v1/run-events';
 import { registerSteps } from './routes/v1/steps';
@@ -50,6 +51,7 @@ export function registerRoutes(app: FastifyInstance, parts: Parts): void {
   registerObjects(app, parts);
   registerCodeFiles(app, parts);
   registerPipelineRuns(app, parts);
+  registerPatches(app, parts);
   registerRunEvents(app, parts);
   registerSteps(app, parts);
   registerSchedules(app, parts);

@@ -1,10 +1,13 @@
 import { execFile } from 'node:child_process';
 import { promisify } from 'node:util';
 import { Git } from '../schemas/git';
+import { isSecret } from '../sdk/code-bundle';
 
 /** A person waits; the run can do without. */
 const ASK_TIMEOUT_MS = 10_000;
 const OUTPUT_BYTES_MAX = 16 * 1024 * 1024;
+/** As many names as fit into a command line; who changes more has no patch. */
+const PATCH_FILES_MAX = 500;
 /** Enough of a commit to find it. */
 const COMMIT_CHARS = 12;
 
@@ -18,6 +21,19 @@ export async function readGit(folder: string): Promise<Git | undefined> {
   const changes = await ask(folder, ['status', '--porcelain', '--', '.']);
   const parsed = Git.safeParse({ commit: commit?.trim(), isDirty: changes !== '' });
   return changes === undefined ? undefined : parsed.data;
+}
+
+/**
+ * What differs from the commit in the files that git knows, as a patch; without files that look like
+ * secrets. Undefined if nothing does, or too many files do.
+ */
+export async function readPatch(folder: string): Promise<string | undefined> {
+  const from = ['diff', '--no-ext-diff', '--no-color', '--no-renames', '--relative', 'HEAD'];
+  const names = (await ask(folder, [...from, '--name-only', '-z', '--', '.']))?.split('\0') ?? [];
+  const sent = names.filter((name) => name !== '' && !isSecret(name));
+  if (sent.length === 0 || sent.length > PATCH_FILES_MAX) return undefined;
+  const patch = await ask(folder, [...from, '--', ...sent.map((name) => `:(literal)${name}`)]);
+  return patch === '' ? undefined : patch;
 }
 
 async function ask(folder: string, words: readonly string[]): Promise<string | undefined> {

@@ -1,12 +1,15 @@
 import { existsSync, rmSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { requireArgument } from '../errors/app-error';
+import { PATCH_BYTES_MAX, type Git } from '../schemas/git';
 import type { Plan } from '../schemas/plan';
 import { packCode, uploadCode } from '../sdk/code-bundle';
 import { sendCodeFiles } from '../sdk/code-files';
 import { loadPipelineFile } from '../sdk/load-pipeline';
 import type { CompiledPipeline } from '../sdk/pipeline-document';
+import { uploadBytes } from '../sdk/uploads';
 import type { CliContext } from './context';
+import { readGit, readPatch } from './git';
 import { say } from './output';
 import { inFile } from './report';
 
@@ -20,6 +23,25 @@ export async function loadWithTriggers(file: string): Promise<CompiledPipeline> 
   return loadPipelineFile(file).catch((error: unknown) => {
     throw inFile(file, error);
   });
+}
+
+/** The commit of a project's folder and, unless nothing is to be started, what differs from it. */
+export async function sendGit(
+  { http }: CliContext,
+  dir: string,
+  { dryRun = false }: { readonly dryRun?: boolean | undefined } = {},
+): Promise<Git | undefined> {
+  const folder = resolve(dir);
+  const git = await readGit(folder);
+  if (git?.isDirty !== true || dryRun) return git;
+  const text = await readPatch(folder);
+  if (text === undefined) return git;
+  const bytes = Buffer.from(text);
+  if (bytes.length > PATCH_BYTES_MAX) {
+    say('warning: what differs from the commit is more than 1 MiB and is not kept as a patch.');
+    return git;
+  }
+  return { ...git, patchDigest: await uploadBytes(http, bytes) };
 }
 
 /** Packs a project's folder and sends it, unless nothing is to be started; its digest. */

@@ -1,12 +1,11 @@
 import type { Command } from 'commander';
-import { resolve } from 'node:path';
 import type { PipelineRun, RunDiff } from '../schemas/pipeline-runs';
 import { contextOf, pathOfRun, type CliContext } from './context';
-import { describeGit, readGit } from './git';
+import { describeGit } from './git';
 import { printForecast } from './forecast';
-import { printResult, say } from './output';
+import { printLine, printResult, say } from './output';
 import { collect, parseParams } from './params';
-import { sendCode } from './project';
+import { sendCode, sendGit } from './project';
 import { showStarted } from './run-start';
 
 interface ResumeOptions {
@@ -35,6 +34,15 @@ export function registerResume(run: Command): void {
     .command('diff <a> <b>')
     .description('say in what two runs differ')
     .action((...[a, b, , command]: OfTwo) => diff(contextOf(command), a, b));
+  run
+    .command('patch <id>')
+    .description('print in what the code of a run differed from its commit')
+    .action(async (id: string, _options: unknown, command: Command) => {
+      const { http, format } = contextOf(command);
+      const patch = await http.getText(`${pathOfRun(id)}/patch`);
+      if (format === 'json') printResult('json', { patch });
+      else printLine(patch.replace(/\n$/, ''));
+    });
 }
 
 async function resume(id: string, options: ResumeOptions, command: Command): Promise<void> {
@@ -42,8 +50,8 @@ async function resume(id: string, options: ResumeOptions, command: Command): Pro
   const { http } = context;
   const before = await http.get<PipelineRun>(pathOfRun(id));
   const { from, dryRun, code } = options;
-  const git = code === undefined ? undefined : await readGit(resolve(code));
   const codeDigest = code === undefined ? undefined : await sendCode(context, code);
+  const git = code === undefined ? undefined : await sendGit(context, code, { dryRun });
   const body = {
     params: parseParams(options.param, specsOf(before)),
     ...(from === undefined ? {} : { from }),

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { dirname, resolve } from 'node:path';
+import { dirname } from 'node:path';
 import { resolveParams } from '../dag/params';
 import type { Git } from '../schemas/git';
 import type { PipelineRun } from '../schemas/pipeline-runs';
@@ -7,11 +7,10 @@ import type { Params, Plan } from '../schemas/plan';
 import { PRIORITY_MAX, PRIORITY_MIN } from '../workflows/contract';
 import { contextOf, wholeNumber, type CliContext } from './context';
 import { followRun } from './follow';
-import { readGit } from './git';
 import { printForecast } from './forecast';
 import { printLine, printResult, say } from './output';
 import { collect, parseParams } from './params';
-import { loadFile, sendCode } from './project';
+import { loadFile, sendCode, sendGit } from './project';
 
 interface StartOptions {
   readonly param: readonly string[];
@@ -110,8 +109,8 @@ export async function sendPlan(
   send: Omit<SendOptions, 'param'> & Pick<Template, 'plan' | 'params'>,
 ): Promise<Template> {
   const { plan, params, code = dirname(file), dryRun } = send;
-  const git = await readGit(resolve(code));
   const codeDigest = await sendCode(context, code, { plan, dryRun });
+  const git = await sendGit(context, code, { dryRun });
   return { plan, params, codeDigest, ...(git === undefined ? {} : { git }) };
 }
 

@@ -57,7 +57,8 @@ export async function packCode(folder: string): Promise<PackedCode> {
   };
 }
 
-function isSecret(name: string): boolean {
+/** Whether a file is held back because of its name. */
+export function isSecret(name: string): boolean {
   return SECRETS.test(name) && !NO_SECRETS.test(name);
 }
 

@@ -1,7 +1,8 @@
 import { createHash } from 'node:crypto';
 import { constants, createReadStream } from 'node:fs';
-import { open, readdir, realpath, stat } from 'node:fs/promises';
+import { mkdtemp, open, readdir, realpath, rm, stat, writeFile } from 'node:fs/promises';
 import type { FileHandle } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
 import { join, sep } from 'node:path';
 import { Readable } from 'node:stream';
 import { AppError } from '../errors/app-error';
@@ -142,6 +143,20 @@ export async function uploadFiles(http: Http, files: readonly LocalFile[]): Prom
     for (const end of ends) if (end.status === 'rejected') throw end.reason;
   });
   return manifest;
+}
+
+/** Uploads a small text or the like; the SHA-256 by which it is known. */
+export async function uploadBytes(http: Http, bytes: Buffer): Promise<string> {
+  const folder = await mkdtemp(join(tmpdir(), 'anneal-upload-'));
+  try {
+    const file = join(folder, 'bytes');
+    await writeFile(file, bytes, { mode: 0o600 });
+    const { digest, sizeBytes } = await digestFile(file, undefined);
+    await uploadFiles(http, [{ path: 'bytes', file, digest, sizeBytes }]);
+    return digest;
+  } finally {
+    await rm(folder, { recursive: true, force: true });
+  }
 }
 
 async function uploadFile(local: LocalFile, upload: UploadPlan['uploads'][0]): Promise<void> {

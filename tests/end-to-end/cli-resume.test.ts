@@ -151,7 +151,7 @@ describe('the commit of the code', () => {
     const start = async (file: string): Promise<{ id: string; git: unknown }> => {
       const args = ['run', 'start', file, '-p', 'must=x', '-o', 'json'];
       const { stdout, stderr } = await anneal(...args);
-      expect(stderr).toBe('');
+      expect(stderr).toMatch(/^(warning: \.env looks like a secret .*\n)?$/);
       return JSON.parse(stdout) as { id: string; git: unknown };
     };
     git('init', '-q');
@@ -170,6 +170,17 @@ describe('the commit of the code', () => {
     expect(shown.stderr).toContain(`Code of commit ${short} + changes\n`);
     const differ = await anneal('run', 'diff', clean.id, dirty.id);
     expect(differ.stdout).toMatch(new RegExp(`^git +${short} +${short} \\+ changes$`, 'm'));
+    expect((await anneal('run', 'patch', dirty.id)).code).toBe(3); // git knows no line of a new file
+    writeFileSync(join(project, '.env'), 'TOKEN=old');
+    git('add', '-f', '.env', 'new.txt');
+    git('commit', '-q', '-m', 'second');
+    writeFileSync(join(project, '.env'), 'TOKEN=secret');
+    writeFileSync(join(project, 'new.txt'), 'y\n');
+    const changed = await start('repository/hello.yaml');
+    expect(changed.git).toMatchObject({ isDirty: true, patchDigest: expect.any(String) as string });
+    const { stdout: patch } = await anneal('run', 'patch', changed.id);
+    expect(patch).toMatch(/^diff --git a\/new.txt b\/new.txt\n[^]*\n-x\n[^]*\+y\n$/);
+    expect(patch).not.toContain('TOKEN');
     const follow = await anneal('run', 'logs', dirty.id, '--follow');
     expect(follow.code).toBe(0);
     const resumed = await anneal('run', 'resume', dirty.id, '-o', 'json');

@@ -11,7 +11,7 @@ export const GOOD_BODIES: Readonly<Record<string, object>> = {
   'POST /api/v1/pipeline-runs': {
     plan: plan([step('a', { env: { A: '1' }, with: { n: 'x' } })], { lr: { type: 'number' } }),
     ...{ params: { lr: 1 }, codeDigest: DIGEST, runKey: 'nightly' },
-    git: { commit: 'c'.repeat(40), isDirty: true },
+    git: { commit: 'c'.repeat(40), isDirty: true, patchDigest: DIGEST },
   },
   'POST /api/v1/pipeline-runs/:id/cancel': {},
   'POST /api/v1/pipeline-runs/:id/control': { action: 'pause', reason: 'x' },
