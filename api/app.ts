@@ -4,8 +4,11 @@ import type { Permission, Principal } from '../schemas/tokens';
 import { sendError } from './errors';
 import { acceptJson } from './json-body';
 
-/** What a route must say about who may call it. `public` needs no caller at all. */
-export type RoutePermission = Permission | 'public' | 'signed-url';
+/**
+ * What a route must say about who may call it. `public` needs no caller at all; a signed URL and the token of
+ * a hook are looked at by their routes.
+ */
+export type RoutePermission = Permission | 'public' | 'signed-url' | 'hook-token';
 
 declare module 'fastify' {
   interface FastifyContextConfig {
@@ -52,7 +55,8 @@ export async function createApp(options: AppOptions): Promise<FastifyInstance> {
   app.addHook('onRequest', async (request) => {
     if (request.is404) return;
     const permission = request.routeOptions.config.permission;
-    if (permission === 'public' || permission === 'signed-url') return;
+    if (permission === 'public' || permission === 'signed-url' || permission === 'hook-token')
+      return;
     const principal = await options.authenticate(request);
     request.principal = principal;
     if (permission === undefined || !principal.permissions.has(permission)) {

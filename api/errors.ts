@@ -14,8 +14,8 @@ export function sendError(
   failure: Failure,
   log?: (line: Record<string, unknown>) => void,
 ): FastifyReply {
-  const error = toAppError(failure.error);
   const { request, reply } = failure;
+  const error = toAppError(failure.error, request.routeOptions.bodyLimit);
   if (error.code === 'INTERNAL') {
     log?.({ level: 'error', requestId: request.id, url: request.url, stack: stackOf(error.cause) });
   }
@@ -48,17 +48,23 @@ const NOT_JSON =
   'The body is not declared as JSON: send the header content-type: application/json.';
 
 /** Any thrown value as an AppError: zod and fastify's own errors are the caller's mistakes. */
-export function toAppError(error: unknown): AppError {
+export function toAppError(error: unknown, bytesMax?: number): AppError {
   if (isAppError(error)) return error;
   if (error instanceof ZodError) return invalidFields(error);
   const status = error instanceof Error && 'statusCode' in error ? error.statusCode : undefined;
   const message = error instanceof Error ? error.message : 'unknown error';
-  if (status === 413) return new AppError('TOO_LARGE', `${message} (at most 16 MiB).`);
+  if (status === 413) return tooLarge(message, bytesMax);
   if (status === 415) return new AppError('INVALID_ARGUMENT', NOT_JSON);
   if (typeof status === 'number' && status >= 400 && status < 500) {
     return new AppError('INVALID_ARGUMENT', `${message}.`);
   }
   return new AppError('INTERNAL', 'The request failed inside Anneal.', { cause: error });
+}
+
+function tooLarge(message: string, bytesMax = 0): AppError {
+  const MIB = 1024 * 1024;
+  const most = bytesMax < MIB ? `${bytesMax / 1024} KiB` : `${bytesMax / MIB} MiB`;
+  return new AppError('TOO_LARGE', `${message} (at most ${most}).`);
 }
 
 /** Names each wrong field, the first ones of many. */

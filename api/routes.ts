@@ -17,6 +17,7 @@ import { registerArtifacts } from './routes/v1/artifacts';
 import { registerAttempts } from './routes/v1/attempts';
 import { registerCards } from './routes/v1/cards';
 import { registerCodeFiles } from './routes/v1/code-files';
+import { registerHooks } from './routes/v1/hooks';
 import { registerLineage } from './routes/v1/lineage';
 import { registerDeployments } from './routes/v1/deployments';
 import { registerModels } from './routes/v1/models';
@@ -56,7 +57,8 @@ export function registerRoutes(app: FastifyInstance, parts: Parts): void {
   registerSteps(app, parts);
   registerSchedules(app, parts);
   registerLineage(app, parts);
-  registerDeployments(app, parts);
+  registerDeployments(app, { ...parts, createToken });
+  registerHooks(app, parts);
   registerAttempts(app, { ...parts, createToken });
   registerCards(app, parts);
   registerStatus(app, { version: VERSION, parts: checksOf(parts) });

@@ -1,8 +1,8 @@
 import type { Command } from 'commander';
 import { checkDeployedParams } from '../dag/deployed-params';
-import type { DeployAnswer } from '../schemas/deployments';
+import type { DeployAnswer, HookToken } from '../schemas/deployments';
 import type { Params } from '../schemas/plan';
-import { contextOf, pathOfPipeline } from './context';
+import { contextOf, pathOfPipeline, type CliContext } from './context';
 import { printLine, printResult, say } from './output';
 import { collect, parseParams } from './params';
 import { loadWithTriggers } from './project';
@@ -52,10 +52,18 @@ async function deploy(file: string, options: DeployOptions, command: Command): P
     printResult('json', answer);
     return;
   }
-  const { changes, deployment } = answer;
+  const { changes, deployment, hook } = answer;
   if (changes.length === 0) say(`Nothing has changed since version ${deployment.version}.`);
   for (const line of changes) say(line);
   if (dryRun) return;
   printLine(`${name} version ${deployment.version}`);
+  if (hook !== null) sayHook(context, hook);
   say(`See: ${context.hint(`pipeline show ${name}`)}`);
+}
+
+/** The token is told once, so it is said where to put it. */
+export function sayHook({ api }: Pick<CliContext, 'api'>, { token, path }: HookToken): void {
+  say(`Its webhook: POST ${new URL(path, api).href}`);
+  say(`with the header  Authorization: Bearer ${token}`);
+  say('This token is not shown again.');
 }

@@ -1,20 +1,29 @@
 import type { Command } from 'commander';
 import { describeTriggers } from '../dag/trigger-text';
-import { DEPLOYMENTS_MAX, type DeployedPipeline, type ShownPipeline } from '../schemas/deployments';
+import {
+  DEPLOYMENTS_MAX,
+  type DeployedPipeline,
+  type HookToken,
+  type ShownPipeline,
+} from '../schemas/deployments';
 import { contextOf, pathOfPipeline, wholeNumber } from './context';
 import { describeGit } from './git';
 import { printResult, say } from './output';
+import { sayHook } from './pipeline-deploy';
 
-/** Registers `anneal pipeline ls|show|delete`: what is deployed. */
+/** Registers `anneal pipeline ls|show|hook-token|delete`: what is deployed. */
 export function registerDeployed(pipeline: Command): void {
   registerList(pipeline);
   pipeline
     .command('show <name>')
     .description('show a deployed pipeline: what starts its runs, and its versions')
     .action(async (name: string, _options: unknown, command: Command) => {
-      const { http, format } = contextOf(command);
+      const { http, format, api } = contextOf(command);
       const shown = await http.get<ShownPipeline>(pathOfPipeline(name));
-      if (format === 'table') for (const line of describe(shown)) say(line);
+      if (format === 'table') {
+        for (const line of describe(shown)) say(line);
+        if (shown.hookPath !== null) say(`webhook: POST ${new URL(shown.hookPath, api).href}`);
+      }
       printResult(format, shown, {
         columns: ['version', 'deployed', 'by', 'commit', 'plan'],
         rows: shown.history.map((one) => [
@@ -25,6 +34,15 @@ export function registerDeployed(pipeline: Command): void {
           one.planId.slice(0, 12),
         ]),
       });
+    });
+  pipeline
+    .command('hook-token <name>')
+    .description("make a new token for a deployed pipeline's webhook; the old one ends")
+    .action(async (name: string, _options: unknown, command: Command) => {
+      const { http, format, api } = contextOf(command);
+      const hook = await http.post<HookToken>(`${pathOfPipeline(name)}/hook-token`, {});
+      if (format === 'json') printResult('json', hook);
+      else sayHook({ api }, hook);
     });
   pipeline
     .command('delete <name>')

@@ -8,8 +8,16 @@ export function whenOf({ cron, everySeconds, timezone }: Timing): string {
 }
 
 /** What starts runs of a deployed pipeline, one line each. */
-export function describeTriggers({ schedule }: Triggers): string[] {
-  return [...(schedule === undefined ? [] : [`schedule ${describeTiming(schedule)}`])];
+export function describeTriggers({ schedule, webhook }: Triggers): string[] {
+  return [
+    ...(schedule === undefined ? [] : [`schedule ${describeTiming(schedule)}`]),
+    ...(webhook === undefined ? [] : [`webhook${describeParams(webhook.params)}`]),
+  ];
+}
+
+function describeParams(params: Readonly<Record<string, string>>): string {
+  const given = Object.entries(params).map(([name, text]) => `${name}=${text}`);
+  return given.length === 0 ? '' : ` with ${given.join(', ')}`;
 }
 
 /** With all that differs from what holds unless told. */

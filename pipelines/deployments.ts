@@ -11,9 +11,11 @@ import { waitForLock } from '../storage/postgres/locks';
 import { insertPlan } from '../storage/postgres/plans';
 import { findSchedule } from '../storage/postgres/schedules';
 import { describeChanges, type Comparable } from './deployment-changes';
+import { applyHook, hookPath, type HookDeps } from './hooks';
 import { checkPlan, preparePlan } from './plans';
 import { assertOneClock, removeSchedule, writeSchedule, type ScheduleDeps } from './schedules';
 
+export type DeploymentDeps = ScheduleDeps & HookDeps;
 type By = stored.DeploymentKey & { readonly actor: string };
 
 /** Of one pipeline, as `show` tells them; the others are in the table. */
@@ -26,7 +28,7 @@ const NEXT_MAX = 5;
  * for what no run could be started from, ALREADY_EXISTS if its name is that of a schedule made by hand.
  */
 export async function deploy(
-  deps: ScheduleDeps,
+  deps: DeploymentDeps,
   by: By,
   put: schema.PutDeployment,
 ): Promise<schema.DeployAnswer> {
@@ -44,7 +46,7 @@ export async function deploy(
     const before = await stored.findDeployment(sql, by);
     const changes = describeChanges(before, now);
     await assertNameIsFree(sql, by);
-    if (put.dryRun) return { deployment: before ?? preview(by, now), changes };
+    if (put.dryRun) return { deployment: before ?? preview(by, now), changes, hook: null };
     const row = { ...now, projectId, name, codeDigest: put.codeDigest, git: put.git };
     const deployment =
       before !== undefined && changes.length === 0
@@ -55,7 +57,7 @@ export async function deploy(
             name,
           );
     await applySchedule(deps, sql, { ...by, deployment, plan });
-    return { deployment, changes };
+    return { deployment, changes, hook: await applyHook(deps, sql, { ...by, triggers }) };
   });
 }
 
@@ -115,7 +117,12 @@ export async function getDeployment(
   const [row] = await stored.listDeployedPipelines(deps.postgres, { ...key, limit: 1 });
   const pipeline = found(row, 'deployed pipeline', key.name);
   const history = await stored.listDeployments(deps.postgres, { ...key, limit: HISTORY_MAX });
-  return { ...pipeline, schedule: await describeSchedule(deps, key, pipeline), history };
+  return {
+    ...pipeline,
+    schedule: await describeSchedule(deps, key, pipeline),
+    hookPath: pipeline.triggers.webhook === undefined ? null : hookPath(key.name),
+    history,
+  };
 }
 
 async function describeSchedule(
@@ -133,13 +140,14 @@ async function describeSchedule(
 }
 
 /** Starts nothing of a pipeline by itself any more; its versions and runs stay, also one under way. */
-export async function deleteDeployment(deps: ScheduleDeps, by: By): Promise<void> {
+export async function deleteDeployment(deps: DeploymentDeps, by: By): Promise<void> {
   const { projectId, name } = by;
   await deps.postgres.transaction(async (sql) => {
     await waitForLock(sql, `deployment/${projectId}/${name}`);
     found(await stored.findDeployment(sql, by), 'deployed pipeline', name);
     const schedule = await findSchedule(sql, by);
     if (schedule?.spec.deployment !== undefined) await removeSchedule(deps, sql, by);
+    await applyHook(deps, sql, { ...by, triggers: {} });
     await stored.deleteDeployment(sql, by);
   });
 }

@@ -65,10 +65,19 @@ export const ShownPipeline = DeployedPipeline.extend({
       next: z.array(z.iso.datetime()), // at most five
     })
     .nullable(),
+  hookPath: z.string().nullable(), // where its webhook is called
   history: z.array(Deployment), // at most 20
 });
 export type ShownPipeline = z.infer<typeof ShownPipeline>;
 
+/** The token of a hook, told once, and where it is called. */
+export const HookToken = z.object({ token: z.string(), path: z.string() });
+export type HookToken = z.infer<typeof HookToken>;
+
 /** What a deployment has changed, in words; nothing if it is what was there. */
-export const DeployAnswer = z.object({ deployment: Deployment, changes: z.array(z.string()) });
+export const DeployAnswer = z.object({
+  deployment: Deployment,
+  changes: z.array(z.string()),
+  hook: HookToken.nullable(), // if a token was made
+});
 export type DeployAnswer = z.infer<typeof DeployAnswer>;

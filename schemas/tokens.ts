@@ -20,7 +20,7 @@ export type Permission = z.infer<typeof Permission>;
 
 /** Who is calling, once it is known. `attempt` is set for a step's own token only. */
 export interface Principal {
-  readonly kind: 'local' | 'user' | 'node' | 'attempt';
+  readonly kind: 'local' | 'user' | 'node' | 'attempt' | 'hook';
   readonly name: string;
   readonly projectId: string;
   readonly permissions: ReadonlySet<Permission>;

@@ -44,7 +44,7 @@ export function readDocument(
   const places: Reading['places'] = new Map();
   const reading = { report: count, include, places };
   const plan = readPlan(root, reading);
-  const triggers = readTriggers(isRecord(root) ? root['on'] : undefined, count);
+  const triggers = readTriggers(isRecord(root) ? root['on'] : undefined, plan?.params ?? {}, count);
   if (wrong > 0 || plan === undefined) return undefined;
   for (const { path, message } of validatePlan(plan)) {
     count(placeOf(parsePath(path), places), message);

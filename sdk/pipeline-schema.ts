@@ -121,7 +121,16 @@ const Schedule = z.union([
     jitter: Duration.optional().describe('Each run starts late by a random time up to this.'),
   }),
 ]);
-const On = z.strictObject({ schedule: Schedule.optional().describe('Starts runs by the clock.') });
+const TriggerParams = z
+  .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.array(z.json())]))
+  .describe('Params: expressions over what the trigger brings along.');
+const On = z.strictObject({
+  schedule: Schedule.optional().describe('Starts runs by the clock.'),
+  webhook: z
+    .union([z.boolean(), z.strictObject({ params: TriggerParams.optional() })])
+    .optional()
+    .describe('Starts a run for each call with its token; params over body.'),
+});
 
 /** A pipeline file as the compiler takes it, before names and references are checked. */
 export const PipelineFile = z.strictObject({

@@ -1,13 +1,17 @@
 import { given } from '../dag/given';
+import { literal, printExpression } from '../dag/expression-text';
 import { suggest } from '../dag/suggest';
+import { triggerProblems } from '../dag/trigger-params';
+import type { Plan } from '../schemas/plan';
 import { OverlapPolicy, Timing } from '../schemas/schedules';
 import type { Triggers } from '../schemas/triggers';
 import { parseDuration } from './durations';
 import type { Report } from './pipeline-document';
 import { checkKeys, isRecord } from './pipeline-keys';
+import { parsePath, type PathParts } from './problem-path';
 import { isText, StepReader } from './step-reader';
 
-const KEYS = ['schedule'];
+const KEYS = ['schedule', 'webhook'];
 const SCHEDULE_KEYS = ['cron', 'every', 'timezone', 'overlap', 'catch_up', 'jitter'];
 const DEFAULTS = Timing.parse({});
 /** Temporal alone knows all that a cron expression may be; it says the rest when one is deployed. */
@@ -15,15 +19,22 @@ const CRON =
   /^(@(yearly|annually|monthly|weekly|daily|midnight|hourly)|[\w*/,?#-]+( +[\w*/,?#-]+){4,6})$/;
 const [DAY, YEAR] = [86_400, 366 * 86_400];
 
-/** The `on` of a pipeline; every mistake is reported. */
-export function readTriggers(value: unknown, report: Report): Triggers {
+/** The `on` of a pipeline with these params; every mistake is reported. */
+export function readTriggers(value: unknown, params: Plan['params'], report: Report): Triggers {
   if (value === undefined || value === null) return {};
   if (!isRecord(value)) {
     report(['on'], `must be a mapping with ${KEYS.join(', ')}.`);
     return {};
   }
   checkKeys(value, { path: ['on'], known: KEYS, report });
-  return given({ schedule: readSchedule(value['schedule'], report) });
+  const triggers = given({
+    schedule: readSchedule(value['schedule'], report),
+    webhook: readWebhook(value['webhook'], report),
+  });
+  for (const { path, message } of triggerProblems({ params }, triggers)) {
+    report(parsePath(path), message);
+  }
+  return triggers;
 }
 
 function readSchedule(value: unknown, report: Report): Timing | undefined {
@@ -51,6 +62,39 @@ function readSchedule(value: unknown, report: Report): Timing | undefined {
     catchUpSeconds: seconds(reader, 'catch_up', [10, YEAR]) ?? DEFAULTS.catchUpSeconds,
     jitterSeconds: seconds(reader, 'jitter', [0, DAY]) ?? DEFAULTS.jitterSeconds,
   };
+}
+
+/** `true`, or a mapping with the params that the body of a call gives. */
+function readWebhook(value: unknown, report: Report): Triggers['webhook'] {
+  if (value === undefined || value === null || value === false) return undefined;
+  const path = ['on', 'webhook'];
+  if (value === true) return { params: {} };
+  if (!isRecord(value)) {
+    report(path, 'must be true, or a mapping with params.');
+    return undefined;
+  }
+  checkKeys(value, { path, known: ['params'], report });
+  return { params: readExpressions(value['params'], [...path, 'params'], report) };
+}
+
+/** A mapping of params to expressions; a number, a truth value or a list stands for itself. */
+function readExpressions(value: unknown, path: PathParts, report: Report): Record<string, string> {
+  if (value === undefined || value === null) return {};
+  if (!isRecord(value)) {
+    report(path, 'must be a mapping of params to expressions.');
+    return {};
+  }
+  const texts = Object.entries(value).map(([name, given]): [string, string] => {
+    const isPlain = ['number', 'boolean'].includes(typeof given) || Array.isArray(given);
+    if (isText(given) || isPlain) return [name, isText(given) ? given : textOf(given)];
+    report([...path, name], 'must be an expression.');
+    return [name, 'null'];
+  });
+  return Object.fromEntries(texts);
+}
+
+function textOf(value: unknown): string {
+  return printExpression(literal(value));
 }
 
 function seconds(
@@ -88,8 +132,11 @@ function overlapRule({ overlap }: Readonly<Record<string, unknown>>): string {
 }
 
 /** Triggers as the pipeline language writes them; undefined if there are none. */
-export function triggersToDocument({ schedule }: Triggers): object | undefined {
-  const mapping = given({ schedule: schedule && scheduleToDocument(schedule) });
+export function triggersToDocument({ schedule, webhook }: Triggers): object | undefined {
+  const mapping = given({
+    schedule: schedule && scheduleToDocument(schedule),
+    webhook: webhook && (Object.keys(webhook.params).length > 0 ? webhook : true),
+  });
   return Object.keys(mapping).length > 0 ? mapping : undefined;
 }
 

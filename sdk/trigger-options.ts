@@ -5,7 +5,12 @@ import type { OverlapPolicy } from '../schemas/schedules';
 export interface OnOptions {
   /** By the clock: a cron expression, or more of it. */
   readonly schedule?: string | ScheduleOptions;
+  /** By a call with a token; its JSON body may give params: `{ ref: 'body.ref' }`. */
+  readonly webhook?: boolean | { readonly params?: TriggerParams };
 }
+
+/** A param of the pipeline → an expression, or a plain value. */
+export type TriggerParams = Readonly<Record<string, string | number | boolean>>;
 
 /** When runs start; exactly one of `cron` and `every`. */
 export interface ScheduleOptions {
@@ -23,8 +28,11 @@ export interface ScheduleOptions {
 }
 
 /** The same as the pipeline language writes it. */
-export function onToDocument({ schedule }: OnOptions): object {
-  return given({ schedule: typeof schedule === 'object' ? toSchedule(schedule) : schedule });
+export function onToDocument({ schedule, ...same }: OnOptions): object {
+  return given({
+    ...same,
+    schedule: typeof schedule === 'object' ? toSchedule(schedule) : schedule,
+  });
 }
 
 function toSchedule({ catchUp, ...same }: ScheduleOptions): object {

@@ -1,7 +1,7 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { crc32 } from 'node:zlib';
 
-export type TokenKind = 'user' | 'node' | 'attempt';
+export type TokenKind = 'user' | 'node' | 'attempt' | 'hook';
 /** The text is shown once; only its SHA-256 is stored. */
 export interface NewToken {
   readonly text: string;
@@ -16,7 +16,7 @@ const RANDOM_CHARS = 30;
 const CHECKSUM_CHARS = 6;
 /** Bytes from here on are thrown away: 248 is the largest multiple of 62 in a byte (no bias). */
 const BYTE_LIMIT = 248;
-const FORM = /^(anl_(user|node|attempt)_[0-9A-Za-z]{30})_([0-9A-Za-z]{6})$/;
+const FORM = /^(anl_(user|node|attempt|hook)_[0-9A-Za-z]{30})_([0-9A-Za-z]{6})$/;
 
 /**
  * A new token `anl_<kind>_<30 base62>_<crc32>`. The prefix lets secret scanners find it, the

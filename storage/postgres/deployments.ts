@@ -54,6 +54,7 @@ ORDER BY p.name LIMIT $4`;
 const HISTORY = `
 SELECT ${COLUMNS} FROM deployments d
 WHERE d.project_id = $1 AND d.name = $2 ORDER BY d.version DESC LIMIT $3`;
+const AUDIT = `${INSERT_AUDIT} VALUES ($1, $3, 'pipeline.' || $4, 'pipeline/' || $2, $5)`;
 const DELETE = `
 WITH deleted AS (
   DELETE FROM deployed_pipelines WHERE project_id = $1 AND name = $2 RETURNING version
@@ -61,6 +62,19 @@ WITH deleted AS (
 ${INSERT_AUDIT}
 SELECT $1, $3, 'pipeline.deleted', 'pipeline/' || $2::text, jsonb_build_object('version', version)
 FROM deleted`;
+
+/** Keeps who did what to a deployed pipeline. */
+export async function auditDeployment(
+  sql: Sql,
+  audit: DeploymentKey & {
+    readonly actor: string;
+    readonly action: string;
+    readonly detail: Readonly<Record<string, unknown>>;
+  },
+): Promise<void> {
+  const { projectId, name, actor, action, detail } = audit;
+  await sql.query(AUDIT, [projectId, name, actor, action, JSON.stringify(detail)]);
+}
 
 /** Stores a deployment under the next number, and makes it the one that holds. */
 export async function insertDeployment(

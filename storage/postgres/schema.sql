@@ -430,7 +430,7 @@ CREATE TABLE tokens (
   expires_at timestamp with time zone,
   revoked_at timestamp with time zone,
   CONSTRAINT tokens_hash_key UNIQUE (hash),
-  CONSTRAINT tokens_kind_check CHECK ((kind = ANY (ARRAY['user'::text, 'node'::text, 'attempt'::text]))),
+  CONSTRAINT tokens_kind_check CHECK ((kind = ANY (ARRAY['user'::text, 'node'::text, 'attempt'::text, 'hook'::text]))),
   CONSTRAINT tokens_pkey PRIMARY KEY (id),
   CONSTRAINT tokens_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id)
 );

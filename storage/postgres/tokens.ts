@@ -6,7 +6,7 @@ import type { Sql } from './client';
 export interface StoredToken {
   readonly projectId: string;
   readonly id: string;
-  readonly kind: 'user' | 'node' | 'attempt';
+  readonly kind: 'user' | 'node' | 'attempt' | 'hook';
   readonly name: string;
   /** What a user token may do; what nodes and attempts may do is fixed by their kind. */
   readonly permissions: readonly string[];
@@ -34,6 +34,7 @@ const FIND = `
 SELECT project_id, id, kind, name, permissions, pipeline_run_id, step_key, attempt
 FROM tokens
 WHERE hash = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > now())`;
+const IS_VALID = 'SELECT FROM tokens WHERE id = $1 AND revoked_at IS NULL';
 const REVOKE_OF_STEP = `
 UPDATE tokens SET revoked_at = now()
 WHERE project_id = $1 AND pipeline_run_id = $2 AND step_key = $3 AND revoked_at IS NULL`;
@@ -58,6 +59,11 @@ export async function replaceToken(sql: Sql, id: string, token: InsertToken): Pr
 /** Makes a token invalid from now on; nothing if there is none. */
 export async function revokeToken(sql: Sql, id: string): Promise<void> {
   await sql.query(REVOKE, [id]);
+}
+
+/** True if there is a token with this fixed id that was not revoked. */
+export async function hasToken(sql: Sql, id: string): Promise<boolean> {
+  return (await sql.query(IS_VALID, [id])).length > 0;
 }
 
 /** The token with this SHA-256, unless it was revoked or has expired. */

@@ -80,6 +80,36 @@ describe('anneal pipeline deploy', () => {
   });
 });
 
+describe('a webhook', () => {
+  it('is told with its token, starts runs, and gets another token', async () => {
+    const on = 'on: { webhook: { params: { word: body.word } } }';
+    const file = NIGHTLY.replace(/^on: .*$/m, on).replace('nightly', 'hooked');
+    writeFileSync(join(folder, 'project/hooked.yaml'), file);
+    const { code, stderr } = await anneal('pipeline', 'deploy', 'hooked.yaml');
+    expect(code).toBe(0);
+    const [, url = ''] = /POST (\S+)/.exec(stderr) ?? [];
+    const [, token = ''] = /Bearer (\S+)/.exec(stderr) ?? [];
+    expect(url).toBe(`${api}/api/v1/hooks/hooked`);
+    const call = async (text: string): Promise<number> => {
+      const headers = { 'content-type': 'application/json', authorization: `Bearer ${text}` };
+      const body = JSON.stringify({ word: 'called' });
+      return (await fetch(url, { method: 'POST', headers, body })).status;
+    };
+    expect(await call(token)).toBe(202);
+    await eventually('a run', async () => (await runsOf('hooked'))[0]?.status === 'succeeded');
+    const [run] = await runsOf('hooked');
+    expect((await anneal('run', 'logs', run?.id ?? '')).stdout).toContain('called');
+    const shown = await anneal('run', 'show', run?.id ?? '');
+    expect(shown.stderr).toContain('Started by webhook hooked (hooked version 1)');
+    expect((await anneal('pipeline', 'show', 'hooked')).stderr).toContain(`webhook: POST ${url}`);
+    const renewed = await anneal('pipeline', 'hook-token', 'hooked', '-o', 'json');
+    expect(await call(token)).toBe(401);
+    expect(await call((JSON.parse(renewed.stdout) as { token: string }).token)).toBe(202);
+    const forbidden = await anneal('run', 'ls', '--token', token);
+    expect([forbidden.code, forbidden.stderr]).toEqual([4, expect.stringContaining('revoked')]);
+  });
+});
+
 describe('anneal schedule', () => {
   it('creates, lists, shows, holds, triggers, backfills and deletes', async () => {
     const create = ['schedule', 'create', 'nightly.yaml', '--name', 'by-hand', '-p', 'word=x'];

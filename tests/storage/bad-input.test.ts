@@ -13,8 +13,8 @@ afterAll(async () => {
   await api.close();
 });
 
-/** Where bytes are stored as they come, and what this version refuses before it reads. */
-const NO_JSON = /^\/objects\/|\/mlflow-artifacts\/|\/presigned-upload-url$/;
+/** Where bytes are stored as they come, and what is refused before it is read. */
+const NO_JSON = /^\/objects\/|\/hooks\/|\/mlflow-artifacts\/|\/presigned-upload-url$/;
 const JSON_TYPE = { 'content-type': 'application/json' };
 const isMlflow = (url: string): boolean => /^\/(ajax-)?api\/[23]\.0\//.test(url);
 

@@ -2,6 +2,8 @@ import type { FastifyInstance } from 'fastify';
 import { createApp } from '../../api/app';
 import { USER_PERMISSIONS } from '../../api/auth/permissions';
 import { registerDeployments } from '../../api/routes/v1/deployments';
+import { registerHooks } from '../../api/routes/v1/hooks';
+import { createToken } from '../../api/auth/tokens';
 import { registerPipelineRuns } from '../../api/routes/v1/pipeline-runs';
 import { registerSchedules } from '../../api/routes/v1/schedules';
 import { listPipelineRuns } from '../../pipelines/pipeline-runs';
@@ -40,7 +42,8 @@ export async function openDeploymentsLab(
       const deps = { postgres: lab.database.postgres, starter: lab.starter };
       registerPipelineRuns(routes, deps);
       registerSchedules(routes, deps);
-      registerDeployments(routes, deps);
+      registerDeployments(routes, { ...deps, createToken });
+      registerHooks(routes, deps);
       more(routes, lab);
     },
   });

@@ -39,6 +39,7 @@ export const GOOD_BODIES: Readonly<Record<string, object>> = {
     dryRun: true,
   },
   'DELETE /api/v1/pipelines/:name': {},
+  'POST /api/v1/pipelines/:name/hook-token': {},
   'POST /api/v1/pipelines/:name/runs': { params: { lr: 1 }, runKey: 'nightly', priority: 3 },
   'PUT /api/v1/models/:name/aliases/:alias': {
     ...{ version: 1, expectedVersion: 2, reason: 'better', idempotencyKey: 'k' },

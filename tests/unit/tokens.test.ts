@@ -3,7 +3,7 @@ import { crc32 } from 'node:zlib';
 import { createToken, parseToken } from '../../api/auth/tokens';
 
 describe('tokens', () => {
-  it.each(['user', 'node', 'attempt'] as const)('makes and reads a %s token', (kind) => {
+  it.each(['user', 'node', 'attempt', 'hook'] as const)('makes and reads a %s token', (kind) => {
     const { text, hash } = createToken(kind);
     expect(text).toMatch(new RegExp(`^anl_${kind}_[0-9A-Za-z]{30}_[0-9A-Za-z]{6}$`));
     expect(parseToken(text)).toEqual({ kind });

@@ -1,3 +1,5 @@
+import { z } from 'zod';
+import { renderTriggerParams } from '../../dag/trigger-params';
 import { isAppError } from '../../errors/app-error';
 import { Triggers } from '../../schemas/triggers';
 import { pipeline } from '../../sdk/pipeline';
@@ -19,7 +21,8 @@ function problems(on: string): string[] {
   }
 }
 function built(on: OnOptions): Triggers {
-  return pipeline('p', { on }, (_params, s) => {
+  const params = z.object({ ref: z.string().default('main'), n: z.number().default(1) });
+  return pipeline('p', { params, on }, (_params, s) => {
     s.command('a', { argv: ['x'] });
   }).compileFile().triggers;
 }
@@ -56,6 +59,16 @@ describe("a pipeline's on", () => {
         },
       },
     ],
+    ['a webhook', ['on: { webhook: true }', { webhook: true }], { webhook: { params: {} } }],
+    [
+      'a webhook with params',
+      [
+        'on: { webhook: { params: { ref: body.ref, n: 2 } } }',
+        { webhook: { params: { ref: 'body.ref', n: 2 } } },
+      ],
+      { webhook: { params: { ref: 'body.ref', n: '2' } } },
+    ],
+    ['a webhook that is off', ['on: { webhook: false }', { webhook: false }], {}],
   ])('says the same in YAML and TypeScript, there and back: %s', (_what, [yaml, on], triggers) => {
     expect(Triggers.parse(read(yaml))).toEqual(triggers);
     expect(built(on)).toEqual(triggers);
@@ -88,7 +101,35 @@ describe("a pipeline's on", () => {
       'on: { schedule: { cron: "@daily", timezone: Mars/Olympus } }',
       '3 on.schedule.timezone must be a name of the IANA database, such as Europe/Berlin.',
     ],
+    ['on: { webhook: yes please }', '3 on.webhook must be true, or a mapping with params.'],
+    ['on: { webhook: { parms: {} } }', "Did you mean 'params'?"],
+    ['on: { webhook: { params: [1] } }', 'must be a mapping of params to expressions.'],
+    ['on: { webhook: { params: { rfe: body.ref } } }', "Did you mean 'ref'?"],
+    ['on: { webhook: { params: { ref: main } } }', "'main' cannot be read here: begin with body."],
+    ['on: { webhook: { params: { ref: "body." } } }', '3 on.webhook.params.ref '],
+    ['on: { webhook: { params: { ref: { a: 1 } } } }', '3 on.webhook.params.ref must be an'],
   ])('is refused with its place: %s', (on, says) => {
     expect(problems(on)).toEqual([expect.stringContaining(says)]);
+  });
+});
+
+describe('the params that a trigger gives', () => {
+  const hook = (params: Record<string, string>): Parameters<typeof renderTriggerParams>[0] => ({
+    ...{ path: 'on.webhook', scope: 'body', params },
+  });
+  it('are values of the expression language over what it brought along', () => {
+    const given = { ref: 'body.head.ref + "!"', first: 'body.list[0]', plain: '7', all: 'body' };
+    const body = { head: { ref: 'main' }, list: [true] };
+    expect(renderTriggerParams(hook(given), body)).toEqual({
+      ...{ ref: 'main!', first: true, plain: 7, all: body },
+    });
+  });
+
+  it('are refused by name if they have no value', () => {
+    for (const body of [{}, [], null, 'text', { constructor: 1 }]) {
+      expect(() => renderTriggerParams(hook({ ref: 'body.ref' }), body)).toThrow(
+        "on.webhook.params.ref: 'body.ref' has no value.",
+      );
+    }
   });
 });

@@ -2,8 +2,8 @@ import type { FastifyInstance, FastifyRequest } from 'fastify';
 import { z } from 'zod';
 import { startDeployed } from '../../../pipelines/deployed-runs';
 import * as deployments from '../../../pipelines/deployments';
+import { renewHookToken } from '../../../pipelines/hooks';
 import type { PipelineRunStart } from '../../../pipelines/pipeline-runs';
-import type { ScheduleDeps } from '../../../pipelines/schedules';
 import {
   DeploymentName,
   DEPLOYMENTS_MAX,
@@ -17,8 +17,8 @@ const ListQuery = z.strictObject({
   after: z.string().max(100).default(''),
   limit: z.coerce.number().int().min(1).max(DEPLOYMENTS_MAX).default(50),
 });
-/** It says nothing more; no body at all is fine. */
-const DeleteDeployment = z.strictObject({}).optional();
+/** These say nothing more; no body at all is fine. */
+const Nothing = z.strictObject({}).optional();
 const BASE = '/api/v1/pipelines';
 const read = { config: { permission: 'pipelines:read' } } as const;
 const write = { config: { permission: 'pipelines:write' } } as const;
@@ -31,16 +31,20 @@ function keyOf(request: FastifyRequest): { projectId: string; name: string; acto
 /** Pipelines that are deployed: they start runs by themselves. */
 export function registerDeployments(
   app: FastifyInstance,
-  deps: ScheduleDeps & PipelineRunStart,
+  deps: deployments.DeploymentDeps & PipelineRunStart,
 ): void {
   app.put(`${BASE}/:name`, write, (request) => {
     const put = PutDeployment.parse(request.body);
     return deployments.deploy(deps, keyOf(request), put);
   });
   app.delete(`${BASE}/:name`, write, async (request, reply) => {
-    DeleteDeployment.parse(request.body);
+    Nothing.parse(request.body);
     await deployments.deleteDeployment(deps, keyOf(request));
     return reply.code(204).send();
+  });
+  app.post(`${BASE}/:name/hook-token`, write, (request) => {
+    Nothing.parse(request.body);
+    return renewHookToken(deps, keyOf(request));
   });
   app.post(`${BASE}/:name/runs`, write, async (request, reply) => {
     const start = StartDeployed.parse(request.body);
