@@ -76,6 +76,7 @@ export function validateOptions(step: StepSpec): Problem[] {
     ...validateEnvironment(step),
     ...validateCache(step),
     ...validateBuiltinOptions(step),
+    ...validateTracking(step),
   ];
 }
 
@@ -139,10 +140,25 @@ function validateCache({ cache }: StepSpec): Problem[] {
   ];
 }
 
+/** A step without a run of its own has neither its id nor its metrics. */
+function validateTracking({ adopt, mlflow, outputs = {} }: StepSpec): Problem[] {
+  if (adopt !== 'off') return [];
+  const metrics = Object.entries(outputs).filter(([, output]) => 'metric' in output);
+  return [
+    ...(mlflow === undefined
+      ? []
+      : [{ path: '.mlflow.inject_run_id', message: "has no run to name with 'adopt: off'." }]),
+    ...metrics.map(([name]) => ({
+      path: `.outputs.${name}`,
+      message: "is a metric of the step's run, and there is none with 'adopt: off'.",
+    })),
+  ];
+}
+
 /** What concerns a process means nothing beside a built-in. */
 function validateBuiltinOptions(step: StepSpec): Problem[] {
   if (step.uses?.startsWith('builtin/') !== true) return [];
-  return (['secrets', 'heartbeat', 'cache'] as const)
+  return (['secrets', 'heartbeat', 'cache', 'adopt', 'mlflow'] as const)
     .filter((key) => step[key] !== undefined)
     .map((key) => ({ path: `.${key}`, message: 'means nothing for a built-in step.' }));
 }

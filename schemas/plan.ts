@@ -53,6 +53,13 @@ export const RetrySpec = z.strictObject({
 });
 export type RetrySpec = z.infer<typeof RetrySpec>;
 
+/**
+ * `new`: each attempt makes runs of its own, and the first one of the newest is the step's. `off`: none of
+ * them is the step's.
+ */
+export const Adopt = z.enum(['new', 'off']);
+export type Adopt = z.infer<typeof Adopt>;
+
 /** What a step's result depends on besides its code, command, inputs and environment. */
 export const CacheSpec = z.strictObject({
   ttlSeconds: z.number().optional(), // for ever, if left out
@@ -100,6 +107,9 @@ export const StepSpec = z.strictObject({
     .strictObject({ timeoutSeconds: z.number(), from: z.array(HeartbeatSource) })
     .optional(), // silent for longer: the attempt has failed
   cache: CacheSpec.optional(), // the step is not cached if left out
+  /** Whether an attempt goes on with the tracked runs of the one before; `auto` if left out: it does. */
+  adopt: Adopt.optional(),
+  mlflow: z.strictObject({ injectRunId: z.literal(true) }).optional(),
 });
 export type StepSpec = z.infer<typeof StepSpec>;
 

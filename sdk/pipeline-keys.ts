@@ -4,7 +4,7 @@ import type { PathParts } from './problem-path';
 
 /** Words of the pipeline language that this version does not carry out yet. */
 const LATER = new Set([
-  'mlflow', 'adopt', 'gpus', 'memory', 'cpus', 'spot', 'nodes', 'image',
+  'gpus', 'memory', 'cpus', 'spot', 'nodes', 'image',
 ]); // prettier-ignore
 
 /** What starts runs of a pipeline. */

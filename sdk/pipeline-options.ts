@@ -4,11 +4,12 @@ import { Reference } from './references';
 
 /** A step's options as the pipeline language writes them. */
 export function optionsToDocument(options: StepOptions): Record<string, unknown> {
-  const { env, retry, totalTimeout, cache, ...same } = options;
+  const { env, retry, totalTimeout, cache, mlflow, ...same } = options;
   const { maxDelay, ...retryRest } = retry ?? {};
   return withoutUndefined({
     ...same,
     total_timeout: totalTimeout,
+    mlflow: mlflow && withoutUndefined({ inject_run_id: mlflow.injectRunId }),
     retry: retry && withoutUndefined({ ...retryRest, max_delay: maxDelay }),
     env: env && Object.keys(env).length > 0 ? mapEntries(env, String) : undefined,
     cache: typeof cache === 'object' ? cacheToDocument(cache) : cache,

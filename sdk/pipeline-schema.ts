@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { FailureClass, HeartbeatSource, ParamSpec, PLAN_LIMITS } from '../schemas/plan';
+import { Adopt, FailureClass, HeartbeatSource, ParamSpec, PLAN_LIMITS } from '../schemas/plan';
 import { OverlapPolicy } from '../schemas/schedules';
 
 /**
@@ -80,6 +80,14 @@ const Leaf = {
   if: Expression.optional(),
   resources: z.strictObject({ pool: Pool.optional() }).optional(),
   deadline: Duration.optional().describe('From the start of the run: sooner starts first.'),
+  adopt: z
+    .enum(['auto', ...Adopt.options])
+    .optional()
+    .describe('Whether an attempt goes on with the tracked runs of the one before.'),
+  mlflow: z
+    .strictObject({ inject_run_id: z.boolean().optional() })
+    .optional()
+    .describe('inject_run_id: the run is there before the process, as MLFLOW_RUN_ID.'),
   checkpoint: z
     .strictObject({ keep: z.number().int().min(1).max(100).optional(), grace: Duration.optional() })
     .optional(),

@@ -4,7 +4,7 @@ import { runToArgv } from '../dag/command-line';
 import { OutputSpec } from '../schemas/plan';
 import type { StepSpec } from '../schemas/plan';
 import { isRecord } from './pipeline-keys';
-import { readCheckpoint, readCommon, readForeach } from './step-options';
+import { readAdopt, readCheckpoint, readCommon, readForeach, readMlflow } from './step-options';
 import { isText, isTextList } from './step-reader';
 import type { StepReader } from './step-reader';
 
@@ -17,6 +17,7 @@ export const COMMON_KEYS = [
 /** Keys of a step that runs once, without those of its place in the order. */
 export const LEAF_KEYS = [
   'run', 'argv', 'uses', 'with', 'inputs', 'outputs', 'if', 'resources', 'checkpoint', 'deadline',
+  'adopt', 'mlflow',
   ...COMMON_KEYS,
 ]; // prettier-ignore
 
@@ -31,6 +32,8 @@ export function readLeaf(name: string, reader: StepReader): StepSpec {
       outputs: readOutputs(reader),
       checkpoint: readCheckpoint(reader),
       deadlineSeconds: reader.duration('deadline'),
+      adopt: readAdopt(reader),
+      mlflow: readMlflow(reader),
     }),
     ...readOrder(reader),
     ...readCommon(reader),

@@ -1,5 +1,5 @@
 import type { z } from 'zod';
-import type { FailureClass, HeartbeatSource } from '../schemas/plan';
+import type { Adopt, FailureClass, HeartbeatSource } from '../schemas/plan';
 import type { ArtifactReference, OutputReferences, Reference } from './references';
 import type { ItemsReference } from './references';
 import type { ArtifactKind, MetricOutput } from './step';
@@ -27,6 +27,13 @@ export interface StepOptions {
     boolean | { readonly ttl?: string; readonly key?: readonly (string | Reference<unknown>)[] };
   /** How many checkpoints are kept, and the time between SIGTERM and SIGKILL. */
   readonly checkpoint?: { readonly keep?: number; readonly grace?: string };
+  /**
+   * Whether an attempt goes on with the tracked runs of the one before (`auto`), makes its own (`new`), or
+   * makes runs that are none of the step's (`off`).
+   */
+  readonly adopt?: 'auto' | Adopt;
+  /** `injectRunId`: the run is made before the process begins, and is `MLFLOW_RUN_ID` there. */
+  readonly mlflow?: { readonly injectRunId?: boolean };
   /** Steps that must have ended before, for side effects only: references order by themselves. */
   readonly after?: readonly string[];
 }

@@ -50,6 +50,7 @@ function paramToDocument(spec: ParamSpec): unknown {
 const REWRITTEN = [
   'name', 'needs', 'timeoutSeconds', 'totalTimeoutSeconds', 'itemsMax', 'minSuccess', 'stopAfter',
   'retry', 'heartbeat', 'cache', 'checkpoint', 'outputs', 'steps', 'deadlineSeconds',
+  'mlflow',
 ]; // prettier-ignore
 
 function stepToDocument(step: PlanStep): Readonly<Record<string, unknown>> {
@@ -76,6 +77,7 @@ function leafToDocument(step: StepSpec): Readonly<Record<string, unknown>> {
     retry: retryToDocument(step.retry),
     heartbeat: heartbeat && { timeout: duration(heartbeat.timeoutSeconds), from: heartbeat.from },
     cache: cache && cacheToDocument(cache),
+    mlflow: step.mlflow && { inject_run_id: true },
     checkpoint: checkpoint && {
       keep: checkpoint.keep,
       grace: duration(checkpoint.graceSeconds),

@@ -1,7 +1,7 @@
 import { given } from '../dag/given';
 import { retryDelays } from '../dag/retry-delays';
 import { suggest } from '../dag/suggest';
-import { FailureClass, HeartbeatSource, PLAN_LIMITS } from '../schemas/plan';
+import { Adopt, FailureClass, HeartbeatSource, PLAN_LIMITS } from '../schemas/plan';
 import type { CacheSpec, RetrySpec, StepSpec } from '../schemas/plan';
 import { isRecord } from './pipeline-keys';
 import { isText, isTextList } from './step-reader';
@@ -154,6 +154,21 @@ export function readForeach(
     minSuccess: unless(share, 1),
     stopAfter: reader.count('stop_after'),
   });
+}
+
+/** What equals the default, `auto`, is left out of the plan. */
+export function readAdopt(reader: StepReader): StepSpec['adopt'] {
+  const isAdopt = (value: unknown): value is Adopt | 'auto' =>
+    value === 'auto' || Adopt.options.some((one) => one === value);
+  const adopt = reader.pick(['adopt'], isAdopt, 'must be auto, new or off.');
+  return adopt === 'auto' ? undefined : adopt;
+}
+
+export function readMlflow(reader: StepReader): StepSpec['mlflow'] {
+  reader.mapping('mlflow', ['inject_run_id']);
+  const isTold = (value: unknown): value is boolean => typeof value === 'boolean';
+  const told = reader.pick(['mlflow', 'inject_run_id'], isTold, 'must be true or false.');
+  return told === true ? { injectRunId: true } : undefined;
 }
 
 export function readCheckpoint(reader: StepReader): StepSpec['checkpoint'] {

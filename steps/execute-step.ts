@@ -16,6 +16,7 @@ import type { Running } from './run-process';
 import { createMasks, readSecretsOfStep } from './secrets';
 import { StatusWatcher } from './status';
 import { removeFolderOf } from './step-user';
+import { TrackedRun } from './tracked-run';
 
 /** The server notices a dead worker after 10 s: four beats fit. */
 const HEARTBEAT_MS = 2_000;
@@ -95,7 +96,19 @@ async function runAttempt(attempt: Attempt): Promise<StepOutcome> {
     if (place === undefined || state.cause !== undefined) return leave(state.cause);
     const kill = replaced.signal;
     const watch = { ticket, file: place.statusFile, logs, refused };
-    const process = { node, input, ticket, http, logs, place, signals, state, kill, secrets };
+    const env = await withRunId(attempt, ticket);
+    const process = {
+      node,
+      input,
+      ticket: { ...ticket, env },
+      http,
+      logs,
+      place,
+      signals,
+      state,
+      kill,
+      secrets,
+    };
     return await runWatched(attempt, process, watch);
   } finally {
     await logs.finish();
@@ -133,6 +146,16 @@ async function runWatched(
     liveness.stop();
     await Promise.all([status.finish(), cards.finish()]);
   }
+}
+
+/** The step's variables, with the run of a step that wants it made before its process begins. */
+async function withRunId(
+  { node, input }: Attempt,
+  { spec, env, token, pipeline: experiment }: AttemptTicket,
+): Promise<AttemptTicket['env']> {
+  if (spec.mlflow === undefined) return env;
+  const run = new TrackedRun({ api: node.api, token, experiment, name: input.stepKey });
+  return { MLFLOW_RUN_ID: await run.id(), ...env };
 }
 
 function lackOf(missing: readonly string[], { name }: NodeContext): StepFailure {

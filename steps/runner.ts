@@ -79,6 +79,7 @@ function openTrackedRun(): TrackedRun {
     token: required('MLFLOW_TRACKING_TOKEN'),
     experiment: required('MLFLOW_EXPERIMENT_NAME'),
     name: required('ANNEAL_STEP'),
+    runId: environment()['MLFLOW_RUN_ID'],
   });
 }
 

@@ -13,8 +13,8 @@ interface Point {
 }
 
 /**
- * The tracked run of a function step: made at the first metric, continued by the next attempt. It
- * is the api that ends it, together with the step.
+ * The tracked run that is made for a step: of a function step at its first metric, continued by the next
+ * attempt. It is the api that ends it, together with the step.
  */
 export class TrackedRun {
   private readonly http: Http;
@@ -30,10 +30,13 @@ export class TrackedRun {
     readonly token: string;
     readonly experiment: string;
     readonly name: string;
+    /** The run that was made before the process began. */
+    readonly runId?: string | undefined;
   }) {
     this.http = createHttp({ baseUrl: options.api, token: options.token, retries: 8 });
     this.experiment = options.experiment;
     this.name = options.name;
+    if (options.runId !== undefined) this.runId = Promise.resolve(options.runId);
   }
 
   /** Adds points; resolves once they are kept when enough wait, at once otherwise. */
@@ -58,10 +61,15 @@ export class TrackedRun {
     return this.sending;
   }
 
+  /** The id of the run, which is made now if it is not there. */
+  id(): Promise<string> {
+    this.runId ??= this.create();
+    return this.runId;
+  }
+
   private async send(): Promise<void> {
     if (this.waiting.length === 0) return;
-    this.runId ??= this.create();
-    const run_id = await this.runId;
+    const run_id = await this.id();
     while (this.waiting.length > 0) {
       const metrics = this.waiting.slice(0, BATCH_POINTS);
       await this.http.post('/api/2.0/mlflow/runs/log-batch', { run_id, metrics });

@@ -18,7 +18,7 @@ import type { NewRun } from '../storage/postgres/runs';
  * n is counted in the runs themselves: those that this attempt has made or adopted so far. So a
  * client that sends a create again, because its answer was lost, gets a further run, as from MLflow:
  * a repetition looks exactly like a second create of another thread in the same millisecond, and to
- * take two runs for one would mix their data.
+ * take two runs for one would mix their data. A step may say that its attempts adopt nothing.
  */
 export async function createOrAdoptRun(
   sql: Sql,
@@ -31,17 +31,23 @@ export async function createOrAdoptRun(
   const { run, nested } = input;
   const { runId: pipelineRunId, stepKey, attempt } = input.step;
   const at = { projectId: run.projectId, pipelineRunId, stepKey, attempt };
-  if (!(await lockStepOfRun(sql, at))) {
+  const step = await lockStepOfRun(sql, at);
+  if (step === undefined) {
     throw new AppError('NOT_FOUND', `No step '${stepKey}' of pipeline run '${pipelineRunId}'.`);
   }
   await assertNewestAttempt(sql, at);
   const prefix = `${run.experimentId}/${nested ? 'nested' : 'top'}/`;
-  const adoptionKey = `${prefix}${await countRunsOfAttempt(sql, { ...at, prefix })}`;
+  const count = await countRunsOfAttempt(sql, { ...at, prefix });
+  const own = step.adopt === null ? '' : `attempt-${attempt}/`; // no other attempt's key is the same
+  const adoptionKey = `${prefix}${own}${count}`;
   const earlier = await adoptRun(sql, { ...at, adoptionKey });
   const made =
     earlier ??
     (await insertRun(sql, { ...run, step: { pipelineRunId, stepKey, attempt, adoptionKey } }));
-  if (!nested) await setTrackedRun(sql, { ...at, runId: made.id });
+  if (!nested && step.adopt !== 'off') {
+    const replacesOlder = step.adopt === 'new'; // that of an older attempt, none of this one
+    await setTrackedRun(sql, { ...at, runId: made.id, replacesOlder });
+  }
   return { run: made, adopted: earlier !== undefined };
 }
 

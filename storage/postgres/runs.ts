@@ -1,4 +1,5 @@
 import type { LifecycleStage } from '../../schemas/experiments';
+import type { Adopt } from '../../schemas/plan';
 import type { Run, RunStatus } from '../../schemas/runs';
 import type { Sql } from './client';
 
@@ -25,7 +26,8 @@ const UPDATE = `
 const SET_STAGE = 'UPDATE runs SET lifecycle_stage = $3 WHERE project_id = $1 AND id = $2';
 // the row of the step serialises the creates of its attempts
 const LOCK_STEP = `
-  SELECT key FROM steps WHERE project_id = $1 AND run_id = $2 AND key = $3 FOR NO KEY UPDATE`;
+  SELECT spec ->> 'adopt' AS adopt FROM steps
+  WHERE project_id = $1 AND run_id = $2 AND key = $3 FOR NO KEY UPDATE`;
 const COUNT_OF_ATTEMPT = `
   SELECT count(*) AS count FROM runs
   WHERE project_id = $1 AND pipeline_run_id = $2 AND step_key = $3 AND attempt = $4
@@ -37,7 +39,9 @@ const ADOPT = `
   RETURNING ${COLUMNS}`;
 const SET_TRACKED_RUN = `
   UPDATE steps SET tracked_run_id = $4
-  WHERE project_id = $1 AND run_id = $2 AND key = $3 AND tracked_run_id IS NULL`;
+  WHERE project_id = $1 AND run_id = $2 AND key = $3
+    AND (tracked_run_id IS NULL OR ($5
+      AND (SELECT r.attempt FROM runs r WHERE r.id = steps.tracked_run_id) < $6::integer))`;
 // what a script has ended itself stays; what the last attempt has not taken up was never finished.
 // Locked in one order, so that two closers of the same runs wait for each other in one direction.
 const CLOSE = `
@@ -160,8 +164,12 @@ interface AttemptAt {
 }
 
 /** Locks the step until the transaction ends; false if there is no such step. */
-export async function lockStepOfRun(sql: Sql, at: AttemptAt): Promise<boolean> {
-  return (await sql.query(LOCK_STEP, [at.projectId, at.pipelineRunId, at.stepKey])).length > 0;
+export async function lockStepOfRun(
+  sql: Sql,
+  at: AttemptAt,
+): Promise<{ readonly adopt: Adopt | null } | undefined> {
+  const values = [at.projectId, at.pipelineRunId, at.stepKey];
+  return (await sql.query<{ adopt: Adopt | null }>(LOCK_STEP, values))[0];
 }
 
 /** How many runs under keys that begin with `prefix` this attempt has made or adopted. */
@@ -185,9 +193,11 @@ export async function adoptRun(
 /** The first run that a step makes is the step's run. */
 export async function setTrackedRun(
   sql: Sql,
-  at: AttemptAt & { readonly runId: string },
+  at: AttemptAt & { readonly runId: string; readonly replacesOlder: boolean },
 ): Promise<void> {
-  await sql.query(SET_TRACKED_RUN, [at.projectId, at.pipelineRunId, at.stepKey, at.runId]);
+  const { projectId, pipelineRunId, stepKey, runId, replacesOlder, attempt } = at;
+  const values = [projectId, pipelineRunId, stepKey, runId, replacesOlder, attempt];
+  await sql.query(SET_TRACKED_RUN, values);
 }
 
 /** How a step has ended, and with which attempt. */

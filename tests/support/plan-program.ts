@@ -91,7 +91,7 @@ function duration(seconds: number | undefined): string | undefined {
 }
 
 function optionsOf(step: StepSpec): StepOptions {
-  const { pool, priority, env, secrets, heartbeat, cache, checkpoint, after } = step;
+  const { pool, priority, env, secrets, heartbeat, cache, checkpoint, after, adopt, mlflow } = step;
   const { max, on, delaySeconds, factor, maxDelaySeconds } = step.retry;
   const delays = {
     delay: duration(delaySeconds),
@@ -103,6 +103,8 @@ function optionsOf(step: StepSpec): StepOptions {
     priority,
     env,
     secrets,
+    adopt,
+    mlflow,
     timeout: duration(step.timeoutSeconds),
     totalTimeout: duration(step.totalTimeoutSeconds),
     deadline: duration(step.deadlineSeconds),

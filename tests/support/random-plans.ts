@@ -99,6 +99,8 @@ const process = fc.record(
       from: fc.subarray([...HeartbeatSource.options], { minLength: 1 }),
     }),
     cache,
+    adopt: fc.constant('new' as const), // `off` fits not every output
+    mlflow: fc.constant({ injectRunId: true as const }),
     outputs: fc.dictionary(name, output, { minKeys: 1, maxKeys: 3 }),
   },
   { requiredKeys: [] },

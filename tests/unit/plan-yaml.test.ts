@@ -55,7 +55,7 @@ const KEYS = [
   'argv', 'uses', 'with', 'inputs', 'outputs', 'kind', 'path', 'metric', 'value', 'if', 'after', 'foreach',
   'parallel', 'itemsMax', 'minSuccess', 'stopAfter', 'needs', 'pool', 'timeoutSeconds',
   'totalTimeoutSeconds', 'deadlineSeconds', 'retry', 'delaySeconds', 'factor', 'maxDelaySeconds', 'priority', 'env',
-  'secrets', 'checkpoint', 'heartbeat', 'cache', 'ttlSeconds', 'files', 'values', 'steps',
+  'secrets', 'adopt', 'mlflow', 'checkpoint', 'heartbeat', 'cache', 'ttlSeconds', 'files', 'values', 'steps',
   'onSuccess', 'onFailure', 'always',
 ]; // prettier-ignore
 

@@ -31,6 +31,7 @@ const TRACK = `
   const create = async (tags) =>
     (await post('runs/create', { experiment_id: '0', start_time: Date.now(), tags })).run.info.run_id;
   const does = {
+    injected: () => { run = process.env.MLFLOW_RUN_ID; },
     run: async () => { run = await create([]); },
     nested: async () => { await create([{ key: 'mlflow.parentRunId', value: run }]); },
     end: (status) => post('runs/update', { run_id: run, status, end_time: 1_700_000_000_000 }),
@@ -72,6 +73,12 @@ function trackedRuns(runId: string): Promise<Tracked[]> {
     WHERE pipeline_run_id = $1 ORDER BY adoption_key DESC`,
     [runId],
   );
+}
+async function runOfStep(runId: string): Promise<string | null | undefined> {
+  const { steps } = await lab.steps.user.get<{ steps: Step[] }>(
+    `/api/v1/pipeline-runs/${runId}/steps`,
+  );
+  return steps[0]?.trackedRunId;
 }
 let files = 0;
 function newFile(): string {
@@ -119,6 +126,34 @@ describe('the tracked runs of a step that a worker carries out', () => {
     expect(await trackedRuns(runId)).toEqual([
       { id: before?.id, status: 'FINISHED', hasEnded: true },
     ]);
+  });
+
+  it("are each attempt's own with `adopt: new`: the step's is that of the last one", async () => {
+    const retry = { max: 1, on: ['crash' as const] };
+    const todo = ['run', 'run', 'die@1'];
+    const { runId, result } = await start(todo, { retry, adopt: 'new' });
+    expect(await result()).toMatchObject({ status: 'succeeded' });
+    const runs = await trackedRuns(runId); // by attempt and number, the last one first
+    expect(runs.map(({ status }) => status)).toEqual(['FINISHED', 'FINISHED', 'FAILED', 'FAILED']);
+    expect(await runOfStep(runId)).toBe(runs[1]?.id);
+  });
+
+  it("are none of the step's with `adopt: off`, and its attempts write them all the same", async () => {
+    const { runId, result } = await start(['run', 'end=FINISHED'], { adopt: 'off' });
+    expect(await result()).toMatchObject({ status: 'succeeded' });
+    expect(await trackedRuns(runId)).toMatchObject([{ status: 'FINISHED' }]);
+    expect(await runOfStep(runId)).toBeNull();
+  });
+
+  it('are there before the process with `inject_run_id`, the same one in each attempt', async () => {
+    const retry = { max: 1, on: ['crash' as const] };
+    const todo = ['injected', 'end=KILLED@2', 'die@1'];
+    const extra = { retry, mlflow: { injectRunId: true as const } };
+    const { runId, result } = await start(todo, extra);
+    expect(await result()).toMatchObject({ status: 'succeeded' });
+    const runs = await trackedRuns(runId);
+    expect(runs).toMatchObject([{ status: 'KILLED' }]); // ended by the id that the script was given
+    expect(await runOfStep(runId)).toBe(runs[0]?.id);
   });
 
   it('are open between two attempts', async () => {
