@@ -4,6 +4,7 @@ import type { ControlPipelineRun, PipelineRun } from '../schemas/pipeline-runs';
 import { PRIORITY_MAX, PRIORITY_MIN } from '../workflows/contract';
 import { contextOf, pathOfRun } from './context';
 import { printResult, say } from './output';
+import { checkDeadline } from './run-start';
 
 interface Steer {
   readonly id: string;
@@ -11,7 +12,7 @@ interface Steer {
   readonly done: string; // for a person
 }
 
-/** Registers `anneal run pause|continue|skip|retry|priority`: steers a run that is under way. */
+/** Registers `anneal run pause|continue|skip|retry|priority|deadline`: steers a run that is under way. */
 export function registerControls(run: Command): void {
   withReason(run.command('pause <id>'))
     .description('start no more steps; what runs goes on')
@@ -51,6 +52,18 @@ export function registerControls(run: Command): void {
       );
       const control = { action: 'priority', priority, reason } as const;
       return steer(command, { id, control, done: `has priority ${priority} from now on` });
+    });
+  registerDeadline(run);
+}
+
+function registerDeadline(run: Command): void {
+  withReason(run.command('deadline <id> <when>'))
+    .description('say when it is due: +2h from now, 18:00Z, 2026-01-31T18:00Z, or none')
+    .action((...[id, text, { reason }, command]: OfStep) => {
+      const deadline = text === 'none' ? null : text;
+      checkDeadline(deadline ?? undefined);
+      const done = deadline === null ? 'has no deadline any more' : 'has another deadline';
+      return steer(command, { id, control: { action: 'deadline', deadline, reason }, done });
     });
 }
 

@@ -131,4 +131,5 @@ async function sayRun(http: Http, id: string, open: readonly Step[]): Promise<vo
   if (run.endedAt !== null) say(`The run ${status}${reason === null ? '.' : `: ${reason}`}`);
   else if (status === 'queued') say('The run waits for a control worker to take it up.');
   else if (open.length === 0) say('All its steps have ended; the run is about to.');
+  if (run.endedAt === null && run.deadline !== null) say(`${describeRun(run)}.`);
 }

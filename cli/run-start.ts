@@ -1,6 +1,8 @@
 import type { Command } from 'commander';
 import { dirname } from 'node:path';
+import { deadlineProblem } from '../dag/deadlines';
 import { resolveParams } from '../dag/params';
+import { requireArgument } from '../errors/app-error';
 import type { Git } from '../schemas/git';
 import type { PipelineRun } from '../schemas/pipeline-runs';
 import type { Params, Plan } from '../schemas/plan';
@@ -17,6 +19,7 @@ interface StartOptions {
   readonly follow: boolean;
   readonly runKey?: string;
   readonly priority?: number;
+  readonly deadline?: string;
   readonly code?: string;
   readonly dryRun: boolean;
 }
@@ -47,6 +50,7 @@ export function registerStart(run: Command): void {
       '1 (first) to 5 (last); 3 unless given',
       wholeNumber(PRIORITY_MIN, PRIORITY_MAX),
     )
+    .option('--deadline <when>', 'it is due by then: 6h from now, 18:00Z, 2026-01-31T18:00Z')
     .option('--dry-run', 'only say what would become of each step, and why', false)
     .option('--follow', 'stay and print what happens; Ctrl-C leaves the run going', false)
     .addHelpText('after', HELP)
@@ -56,14 +60,22 @@ export function registerStart(run: Command): void {
 async function start(file: string, options: StartOptions, command: Command): Promise<void> {
   const context = contextOf(command);
   const { http } = context;
+  checkDeadline(options.deadline);
   const template = await sendPipeline(context, file, options);
   if (options.dryRun) return printForecast(context, PATH, template);
   const started = await http.post<PipelineRun>(PATH, {
     ...template,
     ...(options.runKey === undefined ? {} : { runKey: options.runKey }),
     ...(options.priority === undefined ? {} : { priority: options.priority }),
+    ...(options.deadline === undefined ? {} : { deadline: options.deadline }),
   });
   await showStarted(context, started, options);
+}
+
+/** INVALID_ARGUMENT for a deadline that is none or has passed, before anything is sent. */
+export function checkDeadline(text: string | undefined): void {
+  const problem = text === undefined ? undefined : deadlineProblem(text, Date.now());
+  requireArgument(problem === undefined, problem ?? '');
 }
 
 /** Says that a run was started, or stays with it until its end. */

@@ -6,11 +6,19 @@ const HOUR_SECONDS = 3_600;
 const DAY_SECONDS = 86_400;
 
 /** A run in one line: what is usual is not said. */
-export function describeRun(run: PipelineRun): string {
+export function describeRun(run: PipelineRun, nowMs = Date.now()): string {
   const { pipeline, status, isPaused, priority, endedAt } = run;
   const paused = isPaused && endedAt === null ? ' (paused)' : '';
   const first = priority === 3 ? '' : `, priority ${priority}`;
-  return `${pipeline} ${status}${paused}${first}`;
+  return `${pipeline} ${status}${paused}${first}${describeDeadline(run, nowMs)}`;
+}
+
+/** `, due at …`, or by how much the run is or was late; nothing without a deadline. */
+function describeDeadline({ deadline, endedAt }: PipelineRun, nowMs: number): string {
+  if (deadline === null) return '';
+  const lateMs = (endedAt === null ? nowMs : Date.parse(endedAt)) - Date.parse(deadline);
+  if (lateMs > 0) return `, late by ${describeSeconds(lateMs / 1000)}: due at ${deadline}`;
+  return endedAt === null ? `, due at ${deadline}` : '';
 }
 
 /** What a running step says of itself: `40 %, 2 min left, epoch 4`; nothing if it says nothing. */

@@ -17,6 +17,7 @@ import { findOutputs, measureOutputs } from '../storage/postgres/step-outputs';
 import { endOpenSteps, insertSteps } from '../storage/postgres/steps';
 import type { BegunRun, ControlRun, RunPipelineInput } from '../workflows/contract';
 import { preparePlan, prepareStored, type PreparedPlan } from './plans';
+import { deadlineFrom, deadlineOfRun } from './run-deadlines';
 import { originOf } from './run-origin';
 import { askForResults, toSteps, withoutItems } from './segments';
 import { endStepTokens } from './step-tokens';
@@ -91,6 +92,7 @@ export async function startPrepared(
 ): Promise<PipelineRun> {
   const { projectId, prepared, codeDigest, runKey, priority, resumedFrom, rerunFrom } = start;
   const { git, trigger } = start;
+  const deadline = start.deadline === undefined ? undefined : deadlineFrom(start.deadline);
   await deps.starter.ping(); // before anything is written
   const { planId, plan, params } = prepared;
   await insertPlan(deps.postgres, { projectId, id: planId, plan });
@@ -99,12 +101,13 @@ export async function startPrepared(
     planId,
     pipeline: plan.name,
     params,
-    ...given({ codeDigest, runKey, priority, resumedFrom, rerunFrom, git, trigger }),
+    ...given({ codeDigest, runKey, priority, resumedFrom, rerunFrom, git, trigger, deadline }),
   });
   // the workflow writes the same row; whoever comes first does it, so a reader finds it at once
   const id = runId;
   const of = { projectId, id, planId, pipeline: plan.name, params };
-  const run = { ...of, codeDigest, runKey, priority, ...originOf(plan, start) };
+  const deadlineAt = deadlineOfRun(deadline);
+  const run = { ...of, codeDigest, runKey, priority, deadlineAt, ...originOf(plan, start) };
   await stored.insertPipelineRun(deps.postgres, run).catch(refusal(run));
   const started = await getPipelineRun(deps, { projectId, id });
   assertSameStart(started, prepared); // another start with this run key may have come first
@@ -129,7 +132,8 @@ export async function beginPipelineRun(
   const { planId, plan, params, graph } = prepared;
   const { name: pipeline } = plan;
   const of = { projectId, id, planId, pipeline, params };
-  const run = { ...of, codeDigest, runKey, priority, ...originOf(plan, input) };
+  const deadlineAt = deadlineOfRun(input.deadline);
+  const run = { ...of, codeDigest, runKey, priority, deadlineAt, ...originOf(plan, input) };
   const steps = toSteps(plan, graph.nodes);
   const segments = segmentsOf(askForResults(graph, input.resumedFrom !== undefined));
   const [segment] = segments;

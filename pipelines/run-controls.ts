@@ -8,6 +8,7 @@ import {
   type PipelineRunDeps,
   type PipelineRunStart,
 } from './pipeline-runs';
+import { deadlineFrom } from './run-deadlines';
 
 /** Asks a run to stop; its steps get the time to save, and its pause ends. INVALID_STATE if it has ended. */
 export async function cancelPipelineRun(
@@ -33,7 +34,7 @@ export async function controlPipelineRun(
   control: ControlRun,
 ): Promise<PipelineRun> {
   await assertOpen(deps, key);
-  if ((await deps.starter.controlPipelineRun(key.id, control)) === 'gone') {
+  if ((await deps.starter.controlPipelineRun(key.id, settled(control))) === 'gone') {
     throw new AppError('INVALID_STATE', `The run '${key.id}' is not under way any more.`);
   }
   return getPipelineRun(deps, key);
@@ -59,7 +60,18 @@ export async function recordControl(deps: PipelineRunDeps, change: RecordControl
     detail: { ...detail, reason },
     ...(action === 'pause' || action === 'continue' ? { isPaused: action === 'pause' } : {}),
     ...(control.action === 'priority' ? { priority: control.priority } : {}),
+    ...(control.action === 'deadline' ? { deadlineAt: dateOf(control.deadline) } : {}),
   });
+}
+
+/** With a point in time instead of a duration. INVALID_ARGUMENT for a deadline that is none. */
+function settled(control: ControlRun): ControlRun {
+  if (control.action !== 'deadline' || control.deadline === null) return control;
+  return { ...control, deadline: deadlineFrom(control.deadline) };
+}
+
+function dateOf(time: string | null): Date | null {
+  return time === null ? null : new Date(time);
 }
 
 async function assertOpen(deps: PipelineRunStart, key: stored.PipelineRunKey): Promise<void> {

@@ -7,6 +7,8 @@ import { isStorable } from './storable';
 export const PipelineRunStatus = z.enum(['queued', 'running', 'succeeded', 'failed', 'cancelled']);
 export type PipelineRunStatus = z.infer<typeof PipelineRunStatus>;
 
+/** `2026-01-31T18:00Z`, the next `18:00Z`, or `6h` from now on. */
+const Deadline = z.string().min(1).max(100);
 /** 1 starts first, 5 last; runs have 3 unless told. */
 const Priority = z.number().int().min(1).max(5);
 
@@ -21,6 +23,7 @@ export const StartPipelineRun = z.strictObject({
   git: Git.optional(), // what the code was packed from
   runKey: z.string().min(1).max(200).optional(),
   priority: Priority.optional(),
+  deadline: Deadline.optional(), // by then it is to end; it ends nothing by itself
   dryRun: z.boolean().optional(), // only says what would become of each step
 });
 export type StartPipelineRun = z.infer<typeof StartPipelineRun>;
@@ -55,6 +58,7 @@ export const PipelineRun = z.object({
   reason: z.string().nullable(),
   isPaused: z.boolean(),
   priority: Priority,
+  deadline: z.iso.datetime().nullable(),
   resumedFrom: z.string().nullable(), // the run whose results it may take
   createdAt: z.iso.datetime(),
   startedAt: z.iso.datetime().nullable(),
@@ -62,33 +66,43 @@ export const PipelineRun = z.object({
 });
 export type PipelineRun = z.infer<typeof PipelineRun>;
 
+/** What a change needs besides its reason; nothing else goes with it. */
+const NEEDED = { skip: 'stepKey', retry: 'stepKey', priority: 'priority', deadline: 'deadline' };
+const OF_ACTIONS = ['stepKey', 'priority', 'deadline'] as const;
+
 /** Body of POST /api/v1/pipeline-runs/{id}/control: steers a run that is under way. */
 export const ControlPipelineRun = z
   .strictObject({
-    action: z.enum(['pause', 'continue', 'skip', 'retry', 'priority']),
+    action: z.enum(['pause', 'continue', 'skip', 'retry', 'priority', 'deadline']),
     stepKey: z.string().min(1).max(500).optional(), // of skip and retry
     priority: Priority.optional(), // of priority
+    deadline: Deadline.nullable().optional(), // of deadline; null: none any more
     reason: z.string().max(1000).default(''),
   })
-  .transform(({ action, stepKey, priority, reason }, context) => {
-    const needsStep = action === 'skip' || action === 'retry';
+  .transform(({ action, reason, ...of }, context) => {
     const wrong = (path: string, message: string): typeof z.NEVER => {
       context.addIssue({ code: 'custom', path: [path], message });
       return z.NEVER;
     };
-    if (!needsStep && stepKey !== undefined) return wrong('stepKey', `not with ${action}`);
-    if (action !== 'priority' && priority !== undefined) {
-      return wrong('priority', `not with ${action}`);
+    const needed: Readonly<Record<string, string>> = NEEDED;
+    const extra = OF_ACTIONS.find((key) => of[key] !== undefined && key !== needed[action]);
+    if (extra !== undefined) return wrong(extra, `not with ${action}`);
+    const { stepKey, priority, deadline } = of;
+    switch (action) {
+      case 'pause':
+      case 'continue':
+        return { action, reason };
+      case 'skip':
+      case 'retry':
+        if (stepKey === undefined) return wrong('stepKey', `missing: ${action} needs a step`);
+        return { action, stepKey, reason };
+      case 'priority':
+        if (priority === undefined) return wrong('priority', 'missing: from 1 (first) to 5');
+        return { action, priority, reason };
+      case 'deadline':
+        if (deadline === undefined) return wrong('deadline', 'missing: a time, or null for none');
+        return { action, deadline, reason };
     }
-    if (action === 'skip' || action === 'retry') {
-      return stepKey === undefined
-        ? wrong('stepKey', `missing: ${action} needs a step`)
-        : { action, stepKey, reason };
-    }
-    if (action !== 'priority') return { action, reason };
-    return priority === undefined
-      ? wrong('priority', 'missing: from 1 (first) to 5')
-      : { action, priority, reason };
   });
 export type ControlPipelineRun = z.infer<typeof ControlPipelineRun>;
 

@@ -5,7 +5,7 @@ import { triggerProblems } from '../dag/trigger-params';
 import type { Plan } from '../schemas/plan';
 import { OverlapPolicy, Timing } from '../schemas/schedules';
 import type { Triggers } from '../schemas/triggers';
-import { parseDuration } from './durations';
+import { parseDuration } from '../dag/durations';
 import type { Report } from './pipeline-document';
 import { checkKeys, isRecord } from './pipeline-keys';
 import { parsePath, type PathParts } from './problem-path';

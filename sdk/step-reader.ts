@@ -1,4 +1,4 @@
-import { parseDuration } from './durations';
+import { parseDuration } from '../dag/durations';
 import { checkKeys, isRecord } from './pipeline-keys';
 import type { Report } from './pipeline-document';
 

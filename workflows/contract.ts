@@ -44,6 +44,8 @@ export interface RunPipelineInput {
   readonly handled?: SegmentResult | undefined;
   /** 1 (first) to 5; 3 unless given. */
   readonly priority?: number;
+  /** When the run is due: `2026-01-31T18:00Z`, the next `18:00Z`, or `6h` from its beginning. */
+  readonly deadline?: string;
 }
 export interface RunPipelineResult {
   readonly runId: string;
@@ -78,6 +80,7 @@ export type ControlRun = {
   | { readonly action: 'pause' | 'continue' } // nothing new starts; what runs goes on
   | { readonly action: 'skip' | 'retry'; readonly stepKey: string }
   | { readonly action: 'priority'; readonly priority: number } // 1 (first) to 5, normally 3
+  | { readonly action: 'deadline'; readonly deadline: string | null } // ISO time; null: none
 );
 
 /** Why a control is refused before it is taken; undefined if it is not. */
@@ -97,8 +100,13 @@ export function controlProblem(control: ControlRun): string | undefined {
       const fits = Number.isInteger(priority) && priority >= PRIORITY_MIN;
       return fits && priority <= PRIORITY_MAX ? undefined : 'The priority is not 1 to 5.';
     }
+    case 'deadline': {
+      const { deadline } = control;
+      const fits = deadline === null || (isText(deadline, 1, 100) && isTime(deadline));
+      return fits ? undefined : 'The deadline is neither an ISO time nor null.';
+    }
     default:
-      return 'The action is none of pause, continue, skip, retry and priority.';
+      return 'The action is none of pause, continue, skip, retry, priority and deadline.';
   }
 }
 
@@ -204,6 +212,10 @@ function isVersion(value: unknown): boolean {
     value === null ||
     (Number.isInteger(value) && Number(value) >= 1 && Number(value) <= VERSION_MAX)
   );
+}
+
+function isTime(text: string): boolean {
+  return /^\d{4}-\d\d-\d\dT/.test(text) && !Number.isNaN(Date.parse(text));
 }
 
 function isText(value: unknown, charsMin: number, charsMax: number): boolean {

@@ -106,6 +106,8 @@ export class Interpreter {
       case 'priority':
         this.priority = control.priority; // of attempts that are not in a queue yet
         return undefined;
+      case 'deadline':
+        return undefined;
       case 'skip':
       case 'retry':
         return this.controls.control(control);

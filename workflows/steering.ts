@@ -110,7 +110,8 @@ class SteeredState {
     // and the first thing that its end does
     if (action === 'continue') await this.write(control);
     if (action === 'pause' || action === 'continue') this.isPaused = action === 'pause';
-    const problem = await this.apply?.(control);
+    // when a run is due changes nothing among its own steps
+    const problem = action === 'deadline' ? undefined : await this.apply?.(control);
     if (problem !== undefined) throw ApplicationFailure.nonRetryable(problem, 'INVALID_STATE');
     if (action === 'priority') this.priority = control.priority;
     if (action === 'pause') this.assertNotCancelled();

@@ -18,6 +18,7 @@ export interface InsertPipelineRun extends PipelineRunKey {
   readonly trigger: RunTrigger | undefined;
   readonly runKey: string | undefined;
   readonly priority: number | undefined;
+  readonly deadlineAt: Date | undefined;
   /** The run whose results it may take, and the steps of the plan that run in any case. */
   readonly resumedFrom: string | undefined;
   readonly rerunSteps: readonly string[];
@@ -38,14 +39,14 @@ export interface ListPipelineRuns {
 const PRIORITY_DEFAULT = 3;
 
 const COLUMNS = `
-id, plan_id, pipeline, params, code_digest, status, reason, is_paused, priority, resumed_from,
-  git, trigger, created_at, started_at, ended_at,
+id, plan_id, pipeline, params, code_digest, status, reason, is_paused, priority, deadline_at,
+  resumed_from, git, trigger, created_at, started_at, ended_at,
 to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"') AS cursor`;
 const INSERT = `
 INSERT INTO pipeline_runs
   (project_id, id, plan_id, pipeline, params, code_digest, run_key, priority, resumed_from, rerun_steps,
-   git, trigger, status)
-VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, 'queued')
+   git, trigger, deadline_at, status)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, 'queued')
 ON CONFLICT (id) DO NOTHING`;
 const START = `
 UPDATE pipeline_runs SET status = 'running', started_at = coalesce(started_at, now())
@@ -57,7 +58,7 @@ WHERE project_id = $1 AND id = $2 AND ended_at IS NULL`;
 const STEER = `
 WITH steered AS (
   UPDATE pipeline_runs SET is_paused = coalesce($3, is_paused), priority = coalesce($4, priority),
-    steered_at = $8
+    deadline_at = CASE WHEN $9 THEN $10 ELSE deadline_at END, steered_at = $8
   WHERE project_id = $1 AND id = $2 AND (steered_at IS NULL OR steered_at < $8)
   RETURNING id
 )
@@ -102,6 +103,7 @@ interface Row {
   readonly reason: string | null;
   readonly is_paused: boolean;
   readonly priority: number;
+  readonly deadline_at: Date | null;
   readonly resumed_from: string | null;
   readonly created_at: Date;
   readonly started_at: Date | null;
@@ -125,6 +127,7 @@ export async function insertPipelineRun(sql: Sql, run: InsertPipelineRun): Promi
     run.rerunSteps,
     run.git === undefined ? null : JSON.stringify(run.git),
     run.trigger === undefined ? null : JSON.stringify(run.trigger),
+    run.deadlineAt ?? null,
   ]);
 }
 
@@ -139,6 +142,7 @@ export async function steerPipelineRun(
   steered: PipelineRunKey & {
     readonly isPaused?: boolean;
     readonly priority?: number;
+    readonly deadlineAt?: Date | null; // null: none any more
     readonly actor: string;
     readonly action: string;
     readonly detail: Readonly<Record<string, unknown>>;
@@ -147,7 +151,9 @@ export async function steerPipelineRun(
 ): Promise<void> {
   const { projectId, id, isPaused, priority, actor, action, detail, at } = steered;
   const values = [projectId, id, isPaused ?? null, priority ?? null, actor, action];
-  await sql.query(STEER, [...values, JSON.stringify(detail), at]);
+  const { deadlineAt } = steered;
+  const deadline = [deadlineAt !== undefined, deadlineAt ?? null];
+  await sql.query(STEER, [...values, JSON.stringify(detail), at, ...deadline]);
 }
 
 /** Keeps who has cancelled a run; it is not paused any more. */
@@ -233,6 +239,7 @@ function toRun(row: Row): PipelineRun {
     reason: row.reason,
     isPaused: row.is_paused,
     priority: row.priority,
+    deadline: row.deadline_at?.toISOString() ?? null,
     resumedFrom: row.resumed_from,
     createdAt: row.created_at.toISOString(),
     startedAt: row.started_at?.toISOString() ?? null,

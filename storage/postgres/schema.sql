@@ -247,6 +247,7 @@ CREATE TABLE pipeline_runs (
   git jsonb,
   steered_at timestamp with time zone,
   trigger jsonb,
+  deadline_at timestamp with time zone,
   CONSTRAINT pipeline_runs_pkey PRIMARY KEY (id),
   CONSTRAINT pipeline_runs_priority_check CHECK (((priority >= 1) AND (priority <= 5))),
   CONSTRAINT pipeline_runs_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id),

@@ -47,14 +47,14 @@ async function startRun(...args: string[]): Promise<string> {
 }
 /** Pauses a run of one step that is under way, and changes its priority. */
 async function steer(id: string): Promise<void> {
-  const paused = await anneal('run', 'pause', id, '--reason', 'lunch');
-  expect(paused).toMatchObject({ code: 0, stdout: '' });
+  expect(await anneal('run', 'pause', id, '--reason', 'lunch')).toMatchObject({ stdout: '' });
   expect((await anneal('run', 'show', id)).stderr).toContain('ticks running (paused)');
   expect(await read('run', 'priority', id, '1')).toMatchObject({ isPaused: true, priority: 1 });
+  await anneal('run', 'deadline', id, '+2d');
+  expect((await anneal('run', 'show', id)).stderr).toContain('priority 1, due at ');
   expect(await read('run', 'continue', id)).toMatchObject({ isPaused: false });
-  const wrong = await anneal('run', 'retry', id, 'tick');
-  expect(wrong.code).toBe(7);
-  expect(wrong.stderr).toContain("the step 'tick' has not failed");
+  const stderr = expect.stringContaining("the step 'tick' has not failed") as string;
+  expect(await anneal('run', 'retry', id, 'tick')).toMatchObject({ code: 7, stderr });
 }
 async function read<T = unknown>(...args: string[]): Promise<T> {
   const { stdout, stderr, code } = await anneal(...args, '-o', 'json');

@@ -91,6 +91,8 @@ export const WRONG_WORDS: readonly WrongWords[] = [
   ['a bound', [...start, 'hello.yaml', '-p', 'rate=2'], 2, 'params.rate: must be at most 1'],
   ['a typing error', [...start, 'hello.yaml', '-p', 'mist=1'], 2, "Did you mean 'must'?"],
   ['a priority', ['run', 'priority', 'nope', '6'], 2, 'is not a whole number from 1 to 5'],
+  ['a deadline', ['run', 'deadline', 'nope', 'soon'], 2, 'is neither a time, such as'],
+  ['a past deadline', [...start, 'hello.yaml', '--deadline', '2020-01-01T00:00Z'], 2, 'has passed'],
   ['a thing of no kind', ['lineage', 'digits'], 2, 'model:NAME@ALIAS'],
   ['a step of no run', ['run', 'skip', 'nope', 'a'], 3, "No pipeline run 'nope' was found."],
 ];

@@ -10,7 +10,7 @@ export const GOOD_BODIES: Readonly<Record<string, object>> = {
   'POST /api/v1/code-files': { codeDigest: DIGEST, files: { 'train.py': DIGEST } },
   'POST /api/v1/pipeline-runs': {
     plan: plan([step('a', { env: { A: '1' }, with: { n: 'x' } })], { lr: { type: 'number' } }),
-    ...{ params: { lr: 1 }, codeDigest: DIGEST, runKey: 'nightly' },
+    ...{ params: { lr: 1 }, codeDigest: DIGEST, runKey: 'nightly', deadline: '6h' },
     git: { commit: 'c'.repeat(40), isDirty: true, patchDigest: DIGEST },
   },
   'POST /api/v1/pipeline-runs/:id/cancel': {},

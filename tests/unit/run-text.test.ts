@@ -13,6 +13,7 @@ const run: PipelineRun = {
   reason: null,
   isPaused: false,
   priority: 3,
+  deadline: null,
   resumedFrom: null,
   createdAt: '2026-01-01T00:00:00.000Z',
   startedAt: '2026-01-01T00:00:00.000Z',
@@ -36,6 +37,26 @@ describe('a run in one line', () => {
     expect(describeRun({ ...run, isPaused: true, status: 'cancelled', endedAt })).toBe(
       'digits cancelled',
     );
+  });
+});
+
+describe('the deadline of a run', () => {
+  const deadline = '2026-01-01T01:00:00.000Z';
+  const at = (time: string, more: Partial<PipelineRun> = {}): string =>
+    describeRun({ ...run, deadline, ...more }, Date.parse(time));
+
+  it('is said as long as the run is open, and how late it is', () => {
+    expect(at('2026-01-01T01:00:00.000Z')).toBe(`digits running, due at ${deadline}`);
+    expect(at('2026-01-01T01:20:00.000Z')).toBe(
+      `digits running, late by 20 min: due at ${deadline}`,
+    );
+  });
+
+  it('is said of a run that has ended only if that was late', () => {
+    const ended = { status: 'succeeded', endedAt: '2026-01-01T00:59:00.000Z' } as const;
+    expect(at('2026-01-02T00:00:00.000Z', ended)).toBe('digits succeeded');
+    const late = { ...ended, endedAt: '2026-01-01T01:00:30.000Z' };
+    expect(at('2026-01-02T00:00:00.000Z', late)).toContain(', late by 30 s: due at');
   });
 });
 

@@ -18,6 +18,7 @@ const run: PipelineRun = {
   reason: null,
   isPaused: false,
   priority: 3,
+  deadline: null,
   createdAt: '2026-01-01T00:00:00.000Z',
   startedAt: '2026-01-01T00:00:00.000Z',
   endedAt: null,

@@ -120,6 +120,55 @@ describe('a run that is steered', () => {
     });
   });
 
+  it('has a deadline from its start or later, which ends nothing', async () => {
+    const first = gate();
+    lab.bodies = { first: first.body };
+    const fromMs = Date.now();
+    const run = await lab.start({ plan: plan([step('first')]), deadline: '6h' });
+    await first.begun;
+    const key = { projectId, id: run.runId };
+    const { deadline } = await getPipelineRun(lab.database, key);
+    const hours = (Date.parse(deadline ?? '') - fromMs) / 3_600_000;
+    expect(hours).toBeGreaterThanOrEqual(6);
+    expect(hours).toBeLessThan(6.1);
+    await expect(control(run, { action: 'deadline', deadline: 'soon' })).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+      message: expect.stringContaining("'soon' is neither a time") as string,
+    });
+    const passed = control(run, { action: 'deadline', deadline: '2020-01-01T00:00Z' });
+    await expect(passed).rejects.toMatchObject({ code: 'INVALID_ARGUMENT' });
+    // who asks the workflow itself gives a point in time
+    const raw = { ...who, action: 'deadline', deadline: '6h' } as const;
+    await expect(lab.starter.controlPipelineRun(run.runId, raw)).rejects.toMatchObject({
+      code: 'INVALID_ARGUMENT',
+    });
+    expect((await getPipelineRun(lab.database, key)).deadline).toBe(deadline);
+    const later = { action: 'deadline', deadline: '2030-01-01T01:00+01:00' } as const;
+    expect(await control(run, later)).toMatchObject({ deadline: '2030-01-01T00:00:00.000Z' });
+    expect(await control(run, { action: 'priority', priority: 2 })).toMatchObject({
+      deadline: '2030-01-01T00:00:00.000Z',
+    });
+    expect(await control(run, { action: 'deadline', deadline: null })).toMatchObject({
+      deadline: null,
+      priority: 2,
+    });
+    const subject = `pipeline-run/${run.runId}`;
+    const [newest] = await listAudit(lab.database.postgres, { projectId, subject, limit: 1 });
+    expect(newest).toMatchObject({
+      action: 'pipeline-run.deadline',
+      detail: { deadline: null, reason: 'as agreed' },
+    });
+    first.open();
+    expect((await run.result()).status).toBe('succeeded');
+  });
+
+  it('does not begin with a deadline that is none', async () => {
+    const run = await lab.start({ plan: plan([step('first')]), deadline: 'soon' });
+    await expect(run.result()).rejects.toMatchObject({
+      cause: { message: "The deadline 'soon' is neither a time nor a duration." },
+    });
+  });
+
   it('refuses what makes no sense, and changes nothing', async () => {
     const first = gate();
     lab.bodies = { first: first.body };
