@@ -1,6 +1,8 @@
 import { AppError } from '../errors/app-error';
 import type { PipelineRun } from '../schemas/pipeline-runs';
+import { isEnded } from '../dag/placed-graph';
 import * as stored from '../storage/postgres/pipeline-runs';
+import { listHandlers } from '../storage/postgres/steps';
 import type { ControlRun } from '../workflows/contract';
 import {
   finishPipelineRun,
@@ -10,12 +12,16 @@ import {
 } from './pipeline-runs';
 import { deadlineFrom } from './run-deadlines';
 
-/** Asks a run to stop; its steps get the time to save, and its pause ends. INVALID_STATE if it has ended. */
+/**
+ * Asks a run to stop; its steps get the time to save, and its pause ends. INVALID_STATE if it has ended,
+ * or its steps have: a cancel does not reach its handlers.
+ */
 export async function cancelPipelineRun(
   deps: PipelineRunStart,
   cancel: stored.PipelineRunKey & { readonly actor: string },
 ): Promise<PipelineRun> {
   await assertOpen(deps, cancel);
+  await assertNoHandlers(deps, cancel);
   const answer = await deps.starter.cancelPipelineRun(cancel.id);
   await stored.cancelPipelineRun(deps.postgres, cancel); // the workflow ends its pause, too
   if (answer === 'gone') {
@@ -72,6 +78,16 @@ function settled(control: ControlRun): ControlRun {
 
 function dateOf(time: string | null): Date | null {
   return time === null ? null : new Date(time);
+}
+
+async function assertNoHandlers(deps: PipelineRunDeps, run: stored.PipelineRunKey): Promise<void> {
+  const { projectId, id } = run;
+  const handlers = await listHandlers(deps.postgres, { projectId, runId: id });
+  const open = handlers.find(({ status }) => !isEnded(status)) ?? handlers.at(-1);
+  if (open === undefined) return;
+  const message = `A cancel comes too late: the steps of the run '${id}' have ended, and its handlers run to their end.`;
+  const hint = `A handler that hangs can be skipped: anneal run skip ${id} ${open.key}`;
+  throw new AppError('INVALID_STATE', `${message} ${hint}`);
 }
 
 async function assertOpen(deps: PipelineRunStart, key: stored.PipelineRunKey): Promise<void> {

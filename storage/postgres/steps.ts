@@ -52,6 +52,8 @@ SELECT tracked_run_id FROM steps
 WHERE project_id = $1 AND run_id = $2 AND tracked_run_id IS NOT NULL
   AND jsonb_path_exists(outputs, '$.*.artifact ? (@ == $id)', jsonb_build_object('id', $3::text))
 ORDER BY index LIMIT 1`;
+const HANDLERS = `
+SELECT key, status FROM steps WHERE project_id = $1 AND run_id = $2 AND spec ? 'run' ORDER BY index`;
 // the run's row is locked first, as storage/postgres/transitions.ts does, for the same reason
 const STARTED = `
 WITH run AS (
@@ -123,6 +125,14 @@ export async function assertNotHeld(
 ): Promise<void> {
   const [row] = await sql.query<{ held: boolean }>(HELD, [projectId, runId, stepKey, attempt]);
   if (row?.held === true) throw new AppError('RUN_PAUSED', `The run '${runId}' is paused.`);
+}
+
+/** The handlers of a run, in their order; none as long as its steps have not ended. */
+export function listHandlers(
+  sql: Sql,
+  run: { readonly projectId: string; readonly runId: string },
+): Promise<{ readonly key: string; readonly status: StepStatus }[]> {
+  return sql.query(HANDLERS, [run.projectId, run.runId]);
 }
 
 /** The tracked run of the step that made an artifact in this run, or undefined. */

@@ -2,6 +2,7 @@ import { getPipelineRun } from '../../pipelines/pipeline-runs';
 import { cancelPipelineRun, controlPipelineRun } from '../../pipelines/run-controls';
 import { listTransitions } from '../../pipelines/transitions';
 import type { PipelineRun } from '../../schemas/pipeline-runs';
+import { listAudit } from '../../storage/postgres/audit';
 import { compileYaml } from '../../sdk/pipeline-yaml';
 import {
   CONTROL_QUEUE,
@@ -45,21 +46,33 @@ function cancel({ runId: id }: StartedRun): Promise<PipelineRun> {
   const deps = { postgres: lab.database.postgres, starter: lab.starter };
   return cancelPipelineRun(deps, { actor: 'ada', projectId, id });
 }
+/** Who has done what, newest first. */
+async function auditOf({ runId }: StartedRun): Promise<string[]> {
+  const wanted = { projectId, subject: `pipeline-run/${runId}`, limit: 10 };
+  const audit = await listAudit(lab.database.postgres, wanted);
+  return audit.map(({ actor, action }) => `${actor} ${action}`);
+}
 async function statesOf({ runId }: StartedRun, key: string): Promise<string[]> {
   const all = await listTransitions(lab.database, { projectId, runId, after: 0, limit: 100 });
   return all.filter(({ stepKey }) => stepKey === key).map(({ state }) => state);
 }
 
 describe('exit handlers of a run that is steered', () => {
-  it('go on when a cancel comes after a pause', async () => {
+  it('are not cancelled: that comes too late, and changes nothing', async () => {
     const first = gate();
     lab.bodies = { 'always.h1': first.body };
     const run = await lab.start({ plan: PLAN });
     await first.begun;
     expect(await control(run, PAUSE)).toMatchObject({ isPaused: true });
-    expect(await cancel(run)).toMatchObject({ isPaused: false });
+    await expect(cancel(run)).rejects.toMatchObject({
+      code: 'INVALID_STATE',
+      message: expect.stringContaining(`anneal run skip ${run.runId} always.h1`) as string,
+    });
+    expect(await auditOf(run)).toEqual(['ada pipeline-run.pause']);
+    await run.cancel(); // past us, at Temporal: it ends the pause
     first.open();
     expect((await run.result()).status).toBe('succeeded'); // its steps had ended before the cancel
+    expect(await auditOf(run)).toContain('anneal pipeline-run.continue');
     expect(await lab.statuses(run.runId)).toEqual({
       a: 'succeeded',
       'always.h1': 'succeeded',
@@ -75,6 +88,11 @@ describe('exit handlers of a run that is steered', () => {
     await control(run, PAUSE);
     expect(await cancel(run)).toMatchObject({ isPaused: false });
     await first.begun;
+    expect((await auditOf(run)).sort()).toEqual([
+      'ada pipeline-run.cancel',
+      'ada pipeline-run.pause',
+      'anneal pipeline-run.continue', // the pause has ended with it
+    ]);
     await expect(control(run, PAUSE)).rejects.toMatchObject({
       code: 'INVALID_STATE',
       message: expect.stringContaining('the run was cancelled') as string,
@@ -91,6 +109,25 @@ describe('exit handlers of a run that is steered', () => {
       a: 'cancelled',
       'always.h1': 'skipped',
       'always.h2': 'succeeded',
+    });
+  });
+
+  it('have the priority that the run has by then', async () => {
+    const work = gate();
+    lab.bodies = { a: work.body };
+    const run = await lab.start({ plan: PLAN, priority: 4 });
+    await work.begun;
+    await control(run, { ...CONTINUE, action: 'priority', priority: 2 });
+    work.open();
+    await run.result();
+    const handle = lab.env.client.workflow.getHandle(pipelineRunWorkflowId(run.runId));
+    const { events } = await handle.fetchHistory();
+    const scheduled = (events ?? []).flatMap((e) => e.activityTaskScheduledEventAttributes ?? []);
+    const keys = scheduled.map(({ activityId, priority }) => [activityId, priority?.priorityKey]);
+    expect(Object.fromEntries(keys)).toMatchObject({
+      'a#1': 4,
+      'always.h1#1': 2,
+      'always.h2#1': 2,
     });
   });
 
