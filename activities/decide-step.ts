@@ -1,11 +1,13 @@
-import { decideStep as decide, type DecideStep, type StepVerdict } from '../pipelines/decisions';
-import type { PipelineRunDeps } from '../pipelines/pipeline-runs';
+import {
+  decideStep as decide,
+  type DecideStep,
+  type DecisionDeps,
+  type StepVerdict,
+} from '../pipelines/decisions';
 import { failureOf } from './failures';
 
 /** Idempotent: what it reads does not change any more, and rows that are there stay. */
-export function createDecideStep(
-  deps: PipelineRunDeps,
-): (input: DecideStep) => Promise<StepVerdict> {
+export function createDecideStep(deps: DecisionDeps): (input: DecideStep) => Promise<StepVerdict> {
   return async function decideStep(input) {
     try {
       return await decide(deps, input);

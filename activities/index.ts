@@ -1,3 +1,4 @@
+import type { DecisionDeps } from '../pipelines/decisions';
 import type { BuiltinDeps } from '../pipelines/steps';
 import { createBeginHandlers } from './begin-handlers';
 import { createBeginRun } from './begin-run';
@@ -10,7 +11,7 @@ import { createRecordControl } from './record-control';
 import { createRecordTransitions } from './record-transitions';
 
 /** Every activity of the control worker. The names are wire names: histories hold them. */
-export function createActivities(deps: BuiltinDeps) {
+export function createActivities(deps: BuiltinDeps & DecisionDeps) {
   return {
     beginHandlers: createBeginHandlers(deps),
     beginRun: createBeginRun(deps),

@@ -1,6 +1,8 @@
 import { join } from 'node:path';
 import type { Config } from '../config/config';
 import { AppError } from '../errors/app-error';
+import { createReadPipeline, type ReadPipeline } from '../pipelines/fragments';
+import { compileWritten } from '../sdk/pipeline-yaml';
 import { openClickHouse, type ClickHouse } from '../storage/clickhouse/client';
 import { migrateClickHouse } from '../storage/clickhouse/migrate';
 import { openObjects } from '../storage/objects/open';
@@ -19,6 +21,7 @@ export interface Parts {
   readonly objects: ObjectStore;
   readonly metrics: Metrics;
   readonly starter: Starter;
+  readonly readPipeline: ReadPipeline;
   /** Stores what was acknowledged as far as the stores answer; the log keeps the rest. */
   close(): Promise<void>;
 }
@@ -46,6 +49,7 @@ export async function openParts(config: Config): Promise<Parts> {
     objects,
     metrics,
     starter,
+    readPipeline: createReadPipeline({ postgres, objects, compile: compileWritten }),
     async close() {
       await metrics.close(); // needs both stores
       await Promise.all([clickhouse.close(), starter.close(), postgres.close()]);

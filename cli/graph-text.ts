@@ -109,13 +109,18 @@ function renderLine({ nodes, depth, needs }: Line): string {
   const parts = [
     MARKS[first.status],
     ' '.repeat(2 * Math.min(depth, INDENT_MAX)) + name,
-    nodes.length === 1 ? describeNode(first) : `[${describeNodes(nodes)}]`,
+    nodes.length === 1 ? describeNode(first, needs) : `[${describeNodes(nodes)}]`,
     describeNeeds(needs),
   ];
   return parts.filter((part) => part !== '').join(' ');
 }
 
-function describeNode({ steps, startedAt, endedAt }: RunGraphNode): string {
+function describeNode(node: RunGraphNode, needs: readonly string[]): string {
+  const { steps, startedAt, endedAt } = node;
+  if (node.isUnknown === true) {
+    const last = needs.slice(0, NEEDS_SHOWN_MAX).join(', ');
+    return `[expands when ${last === '' ? 'its turn comes' : `${last} ${needs.length > 1 ? 'have' : 'has'} ended`}]`;
+  }
   const counts = steps === null ? '' : `[${describeCounts(steps)}]`;
   if (startedAt === null || endedAt === null) return counts;
   const seconds = (Date.parse(endedAt) - Date.parse(startedAt)) / 1000;

@@ -5,6 +5,7 @@ import { given } from './given';
 import { withDueTimes } from './due-times';
 import { emptyList, isKnownLate, itemsOf } from './items';
 import type { Item } from './items';
+import { isDynamic } from './names';
 import { BEGIN, OUTPUTS, settingsOf, templatesOf } from './templates';
 import type { Planned } from './templates';
 
@@ -24,36 +25,55 @@ export function expandGraph(plan: Plan, params: Params): Graph {
   return { nodes, settings, groups, order: 2 };
 }
 
-/** The nodes of a foreach whose list was not known before, and the rules of those inside them. */
+/** The nodes that take the place of one that was not known before, and the rules of those inside them. */
 export interface Expanded {
-  /** The items themselves are those whose group is the key of the foreach. */
+  /** Those that the one waits for as a join have its key as their group. */
   readonly nodes: readonly GraphNode[];
   readonly groups: Readonly<Record<string, NodeGroup>>;
+  /** The settings of the one among those of this plan: the run knows them by other positions. */
+  readonly settings: number;
+  /** Where the settings of all that stands inside begin and end, if the plan came with it. */
+  readonly brought?: { readonly first: number; readonly end: number };
 }
 
-/** `scope` holds what the list is made of; `item` the variables around the foreach. */
+/**
+ * The items of a foreach, or the steps of what a dynamic step has become. `scope` holds what the list
+ * is made of; `item` the variables around the foreach.
+ */
 export function expandItems(
   plan: Plan,
   before: GraphNode,
   { scope, item }: { readonly scope: Item; readonly item: Item | undefined },
 ): Expanded {
-  const planned = findPlanned(templatesOf(plan).steps, before.settings);
+  const planned = findPlanned(templatesOf(plan).steps, before.key);
   if (planned === undefined) throw new AppError('NOT_FOUND', `No step of node '${before.key}'.`);
   const expansion = new Expansion(scope, before.index);
   // what the items need has ended when their list is known
   const at = { key: before.key, entry: [], item, group: undefined };
-  expansion.items(planned, at);
   const { nodes, groups } = expansion;
-  return { nodes, groups };
+  const { settings } = planned;
+  if (!isDynamic(planned.step)) {
+    expansion.items(planned, at);
+    return { nodes, groups, settings };
+  }
+  expansion.inside(planned, at);
+  const positions = positionsInside(planned);
+  const brought = { first: Math.min(...positions), end: Math.max(...positions) + 1 };
+  return { nodes, groups, settings, brought };
 }
 
-function findPlanned(steps: readonly Planned[], settings: number): Planned | undefined {
-  for (const planned of steps) {
-    if (planned.settings === settings) return planned;
-    const found = findPlanned(planned.inner ?? [], settings);
-    if (found !== undefined) return found;
-  }
-  return undefined;
+/** The settings of all that stands inside a sub-pipeline, at any depth. */
+function positionsInside({ inner = [], outputs }: Planned): number[] {
+  const own = inner.flatMap((step) => [step.settings, ...positionsInside(step)]);
+  return outputs === undefined ? own : [...own, outputs.settings];
+}
+
+/** The step of a node: `sweep[0].fit` is the step `fit` of `sweep`. */
+function findPlanned(steps: readonly Planned[], key: string): Planned | undefined {
+  const [first, ...rest] = key.replaceAll(/\[\d+\]/g, '').split('.');
+  const find = (among: readonly Planned[] | undefined, name = ''): Planned | undefined =>
+    among?.find(({ step }) => step.name === name);
+  return rest.reduce((planned, name) => find(planned?.inner, name), find(steps, first));
 }
 
 /** Where the steps of the plan itself, or of one run of a sub-pipeline, go. */
@@ -102,7 +122,10 @@ class Expansion {
   private step(planned: Planned, at: Placed): void {
     const { step, settings } = planned;
     const { key, entry, item, group } = at;
-    if (step.foreach === undefined) this.once(planned, at);
+    const isUnknown = isDynamic(step) && step.fragment === undefined;
+    if (isUnknown)
+      this.add({ key, kind: 'expand', needs: entry, settings, ...given({ item, group }) });
+    else if (step.foreach === undefined) this.once(planned, at);
     else if (isKnownLate(step)) {
       this.groups[key] = rulesOf(planned);
       this.add({ key, kind: 'expand', needs: entry, settings, ...given({ item, group }) });
@@ -141,25 +164,34 @@ class Expansion {
   }
 
   /** One run of a sub-pipeline: it begins as one, and its join ends with all that is in it. */
-  private composite({ step, settings, inner = [], outputs }: Planned, at: Placed): void {
+  private composite(planned: Planned, at: Placed): void {
+    const { step, settings } = planned;
     const { key, item, after, group } = at;
     const own = { settings, ...given({ item }), group: key };
-    const begin = step.if === undefined && after === undefined ? [] : [key + BEGIN];
+    // the condition of a dynamic step was worked out with its pipeline
+    const isPlain = (step.if === undefined || isDynamic(step)) && after === undefined;
+    const begin = isPlain ? [] : [key + BEGIN];
     for (const first of begin) {
       this.add({ key: first, kind: 'step', needs: at.entry, ...given({ after }), ...own });
     }
     const entry = begin.length > 0 ? begin : at.entry;
+    const ends = this.inside(planned, { ...at, entry });
+    this.add({ key, kind: 'join', needs: [...begin, ...ends], settings, ...given({ group }) });
+  }
+
+  /** The steps of a sub-pipeline and the node of its outputs; gives the keys of what its join needs. */
+  inside({ inner = [], outputs }: Planned, { key, entry, item }: Placed): string[] {
     const ends = this.level(inner, { prefix: `${key}.`, entry, item, group: key });
     if (outputs !== undefined) {
       const beside = outputs.needs.map((need) => `${key}.${need}`);
       // what it reads may be there although another step fails: then the whole has no outputs
       const needs = beside.length > 0 ? ends : [...entry, ...ends];
       const skippedWith = beside.length > 0 ? beside : entry;
-      const last = { ...own, settings: outputs.settings, skippedWith };
+      const last = { settings: outputs.settings, ...given({ item }), group: key, skippedWith };
       this.add({ key: key + OUTPUTS, kind: 'step', needs: [...needs], ...last });
       ends.push(key + OUTPUTS);
     }
-    this.add({ key, kind: 'join', needs: [...begin, ...ends], settings, ...given({ group }) });
+    return ends;
   }
 
   private add(node: Omit<GraphNode, 'index'>): void {

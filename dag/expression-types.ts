@@ -1,7 +1,16 @@
 import type { OutputSpec, PlanStep } from '../schemas/plan';
 import { parseExpression } from './expressions';
 import type { Expression } from './expressions';
-import { findStep, isComposite, loopsAround, namesInside, sourceOf, stepNames } from './names';
+import {
+  findStep,
+  isComposite,
+  isDynamic,
+  isLeaf,
+  loopsAround,
+  namesInside,
+  sourceOf,
+  stepNames,
+} from './names';
 import type { Found } from './names';
 import { expectType, rejectArtifact, typeOfBinary } from './operator-types';
 import type { ValueType } from './operator-types';
@@ -70,7 +79,7 @@ const RUN = { status: 'string', reason: 'string' };
 function recordOf(root: string, { names, step }: TypeContext): object {
   if (root === 'params') return names.params;
   if (root === 'run') return RUN;
-  return (isComposite(step) ? undefined : step.inputs) ?? {};
+  return (isLeaf(step) ? step.inputs : undefined) ?? {};
 }
 
 function fail(context: TypeContext, message: string): 'any' {
@@ -173,6 +182,11 @@ function findOutputTypes({ step, names }: Found<PlanStep>): Types {
     const place = { role: 'output', roots: ['params', 'item', 'steps'] } as const;
     return mapTypes(step.outputs, (text) =>
       typeOfText(text, { step, names: inside, place, problems: [] }),
+    );
+  }
+  if (isDynamic(step)) {
+    return mapTypes(step.outputs, (kind) =>
+      kind === 'any' || kind === 'value' ? 'any' : `${kind} artifact`,
     );
   }
   if (step.uses?.startsWith('builtin/') !== true) return mapTypes(step.outputs, typeOfSpec);

@@ -1,8 +1,8 @@
-import type { PlanStep, StepSpec } from '../schemas/plan';
+import type { CompositeSpec, DynamicSpec, Plan, PlanStep, StepSpec } from '../schemas/plan';
 import { printExpression } from './expression-text';
 import { ExpressionError, parseExpression, referencesOf } from './expressions';
 import type { Expression } from './expressions';
-import { isComposite } from './names';
+import { isComposite, isDynamic } from './names';
 import { piecesOf } from './template';
 
 /** What the parameters of a sub-pipeline stand for where it is used. */
@@ -15,17 +15,28 @@ interface Bound {
 }
 
 /**
- * The steps of another pipeline with its parameters replaced by what they stand for. Throws
- * ExpressionError if a value cannot be written where its parameter stands, or would mean something
- * else there.
+ * The steps and outputs of another pipeline with its parameters replaced by what they stand for.
+ * Throws ExpressionError if a value cannot be written where its parameter stands, or would mean
+ * something else there.
  */
-export function inlineSteps(steps: readonly PlanStep[], values: Values): PlanStep[] {
-  return inlineLevel(steps, values, { steps: new Set(), items: new Set() });
+export function inlinePlan(
+  { steps, outputs }: Pick<Plan, 'steps' | 'outputs'>,
+  values: Values,
+): Pick<CompositeSpec, 'steps' | 'outputs'> {
+  const around = { steps: new Set<string>(), items: new Set<string>() };
+  const names = new Set(steps.map(({ name }) => name));
+  const write = bare(values, { ...around, steps: names });
+  return {
+    steps: inlineLevel(steps, values, around),
+    ...(outputs && { outputs: mapTexts(outputs, write) }),
+  };
 }
 
 function inlineLevel(steps: readonly PlanStep[], values: Values, around: Bound): PlanStep[] {
   const names = new Set([...around.steps, ...steps.map(({ name }) => name)]);
-  return steps.map((step) => {
+  return steps.map((step): PlanStep => {
+    if (isDynamic(step))
+      return inlineDynamic(step, bare(values, { steps: names, items: around.items }));
     const list = { steps: names, items: around.items };
     const items = new Set([...around.items, ...Object.keys(step.foreach ?? {})]);
     const inside = { steps: names, items };
@@ -43,6 +54,16 @@ function inlineLevel(steps: readonly PlanStep[], values: Values, around: Bound):
       steps: inlineLevel(order.steps, values, inside),
     };
   });
+}
+
+function inlineDynamic(step: DynamicSpec, write: (text: string) => string): DynamicSpec {
+  const free = (text: string): string => inlineTemplate(text, write);
+  return {
+    ...step,
+    pipeline: write(step.pipeline),
+    ...(step.if !== undefined && { if: write(step.if) }),
+    ...(step.with && { with: inlineJson(step.with, free) as NonNullable<DynamicSpec['with']> }),
+  };
 }
 
 function inlineLeaf(step: StepSpec, values: Values, bound: Bound): StepSpec {

@@ -1,4 +1,4 @@
-import type { CompositeSpec, Plan, PlanStep } from '../schemas/plan';
+import type { CompositeSpec, DynamicSpec, Plan, PlanStep, StepSpec } from '../schemas/plan';
 import { parseExpression } from './expressions';
 import type { ValueType } from './operator-types';
 import { suggest } from './suggest';
@@ -27,6 +27,16 @@ export interface Found<T> {
 /** True for a sub-pipeline. */
 export function isComposite(step: PlanStep): step is CompositeSpec {
   return 'steps' in step;
+}
+
+/** True for a step that becomes a sub-pipeline when the run is under way. */
+export function isDynamic(step: PlanStep): step is DynamicSpec {
+  return 'pipeline' in step;
+}
+
+/** True for a step that runs something itself. */
+export function isLeaf(step: PlanStep): step is StepSpec {
+  return !isComposite(step) && !isDynamic(step);
 }
 
 export function namesOf(plan: Plan): Names {

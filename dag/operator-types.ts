@@ -11,7 +11,8 @@ export type ValueType =
   | 'items'
   | 'model artifact'
   | 'dataset artifact'
-  | 'file artifact';
+  | 'file artifact'
+  | 'pipeline artifact';
 
 /** The types of what stands on both sides of an operator; problems are added to the list. */
 export interface Operands {

@@ -164,6 +164,7 @@ function toShown(
     key,
     kind: node.kind === 'step' ? 'step' : 'group',
     status,
+    ...(node.kind === 'expand' && !isEnded(status) && { isUnknown: true }),
     steps: inside === undefined ? null : countStates(inside),
     startedAt: toTime(startedAtMs),
     endedAt: toTime(endedAtMs),

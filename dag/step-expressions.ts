@@ -1,17 +1,17 @@
-import type { PlanStep } from '../schemas/plan';
+import type { DynamicSpec, PlanStep } from '../schemas/plan';
 import { ExpressionError, parseExpression, referencesOf } from './expressions';
 import type { Expression } from './expressions';
-import { isComposite } from './names';
-import { parseTemplate, templatesIn } from './template';
+import { isComposite, isDynamic } from './names';
+import { parseTemplate, piecesOf, templatesIn } from './template';
 
 /** Where an expression stands inside a step, and which roots it may read. */
 export interface Place {
   readonly path: string;
   /**
    * `value`: becomes text or JSON; `input`: may be an artifact; `output`: of a sub-pipeline, read
-   * among its steps; `condition`, `list`: as they say.
+   * among its steps; `pipeline`: a pipeline that a step has written; `condition`, `list`: as they say.
    */
-  readonly role: 'value' | 'input' | 'output' | 'condition' | 'list';
+  readonly role: 'value' | 'input' | 'output' | 'pipeline' | 'condition' | 'list';
   readonly roots: readonly string[];
 }
 
@@ -54,6 +54,8 @@ export function expressionsOf(step: PlanStep): StepExpression[] {
       ...each(step.outputs, (key, text) => bare(`.outputs.${key}`, text, 'output')),
     ];
   }
+  if (isDynamic(step))
+    return [...bare('.pipeline', step.pipeline, 'pipeline'), ...order, ...valuesOf(step)];
   return [
     ...each(step.inputs, (key, text) => bare(`.inputs.${key}`, text, 'input')),
     ...order,
@@ -64,6 +66,18 @@ export function expressionsOf(step: PlanStep): StepExpression[] {
     ),
     ...(step.cache?.values ?? []).flatMap((text) => bare('.cache.key', text, 'value')),
   ];
+}
+
+/** What stands for the params of a sub-pipeline: whole expressions, which may give artifacts. */
+function valuesOf({ with: values }: DynamicSpec): StepExpression[] {
+  return each(values, (key, value) => {
+    const path = `.with.${key}`;
+    const at = { path, role: 'input', roots: ROOTS } as const;
+    if (typeof value !== 'string' || !value.includes('${{')) return [];
+    return attempt(at, () =>
+      piecesOf(value).flatMap((piece) => (piece.isExpression ? [parseExpression(piece.text)] : [])),
+    );
+  });
 }
 
 function attempt(place: Place, parse: () => readonly Expression[]): StepExpression[] {

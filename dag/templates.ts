@@ -1,6 +1,6 @@
 import type { NodeSettings } from '../schemas/graph';
-import type { CompositeSpec, Plan, PlanStep, StepSpec } from '../schemas/plan';
-import { findStep, isComposite, namesInside, namesOf } from './names';
+import type { CompositeSpec, DynamicSpec, Plan, PlanStep, StepSpec } from '../schemas/plan';
+import { findStep, isComposite, isDynamic, namesInside, namesOf } from './names';
 import type { Names } from './names';
 import { retryDelays } from './retry-delays';
 import { needsOf } from './step-expressions';
@@ -10,6 +10,8 @@ const GRACE_SECONDS = 120;
 /** Ends the key of the node that a sub-pipeline begins with, and of the one that gives its outputs. */
 export const BEGIN = '#begin';
 export const OUTPUTS = '#outputs';
+/** What the row of a dynamic step seems to run. */
+export const DYNAMIC = 'builtin/pipeline';
 
 /** What all nodes of one step have in common; its position is the `settings` of these nodes. */
 export interface Template {
@@ -27,7 +29,7 @@ export interface Template {
 export interface Planned {
   readonly step: PlanStep;
   readonly settings: number;
-  /** Of a sub-pipeline. */
+  /** Of a sub-pipeline, and of a dynamic step that has become one. */
   readonly inner?: readonly Planned[];
   /** The node that gives its outputs, and the steps beside it that they read. */
   readonly outputs?: { readonly settings: number; readonly needs: readonly string[] };
@@ -39,7 +41,10 @@ export interface Templates {
   readonly steps: readonly Planned[];
 }
 
-/** Every step of a plan, those inside others behind them; a plan without any is its own list. */
+/**
+ * Every step of a plan, those inside others behind them; a plan without any is its own list. What
+ * dynamic steps have become stands behind all others, which keep their positions.
+ */
 export function templatesOf(plan: Plan): Templates {
   const list: Template[] = [];
   const add = (spec: StepSpec, { names, path, depth }: At): number => {
@@ -49,20 +54,29 @@ export function templatesOf(plan: Plan): Templates {
     });
     return list.push({ spec, path, depth, reads }) - 1;
   };
+  const later: (() => void)[] = [];
+  const visitInside = (step: CompositeSpec, at: At): Pick<Planned, 'inner' | 'outputs'> => {
+    const inside = namesInside(at.names, step);
+    const inner = visit(step.steps, inside, `${at.path}.`);
+    if (step.outputs === undefined) return { inner };
+    const spec = outputsOf(step, step.outputs);
+    const needs = spec.needs.filter((need) => inside.steps.has(need));
+    return { inner, outputs: { settings: add(spec, { ...at, names: inside }), needs } };
+  };
   const visit = (steps: readonly PlanStep[], names: Names, prefix: string): Planned[] =>
     steps.map((step) => {
       const at = { names, path: prefix + step.name, depth: depthOf(names) };
-      if (!isComposite(step)) return { step, settings: add(step, at) };
-      const settings = add(beginOf(step), at);
-      const inside = namesInside(names, step);
-      const inner = visit(step.steps, inside, `${at.path}.`);
-      if (step.outputs === undefined) return { step, settings, inner };
-      const spec = outputsOf(step, step.outputs);
-      const needs = spec.needs.filter((need) => inside.steps.has(need));
-      const outputs = { settings: add(spec, { ...at, names: inside }), needs };
-      return { step, settings, inner, outputs };
+      if (isComposite(step))
+        return { step, settings: add(beginOf(step), at), ...visitInside(step, at) };
+      if (!isDynamic(step)) return { step, settings: add(step, at) };
+      const planned = { step, settings: add(waitOf(step), at) };
+      const { fragment } = step;
+      if (fragment !== undefined)
+        later.push(() => Object.assign(planned, visitInside(fragment, at)));
+      return planned;
     });
   const steps = visit(plan.steps, namesOf(plan), '');
+  for (const visitLater of later) visitLater();
   return { list, steps };
 }
 
@@ -90,6 +104,13 @@ function beginOf({ name, foreach, itemsMax, needs, ...step }: CompositeSpec): St
     ...(foreach !== undefined && { foreach }),
     ...(itemsMax !== undefined && { itemsMax }),
   };
+}
+
+/** The row of a dynamic step: its condition, and its pipeline until that is known. */
+function waitOf({ name, pipeline, needs, ...step }: DynamicSpec): StepSpec {
+  const inputs = { pipeline };
+  const own = { name, ...BUILTIN, uses: DYNAMIC, inputs, needs };
+  return { ...own, ...(step.if !== undefined && { if: step.if }) };
 }
 
 /** The row that holds the outputs of a sub-pipeline: what others read under its name. */

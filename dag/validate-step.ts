@@ -1,10 +1,11 @@
 import type { Problem } from '../errors/app-error';
-import type { CompositeSpec, PlanStep, StepSpec } from '../schemas/plan';
+import type { CompositeSpec, DynamicSpec, Plan, PlanStep, StepSpec } from '../schemas/plan';
 import { BUILTINS, checkBuiltin } from './builtins';
 import { checkTypes } from './expression-types';
-import { findStep, isComposite, namesInside, stepNames } from './names';
+import { findStep, isComposite, isDynamic, isLeaf, namesInside, namesOf, stepNames } from './names';
 import type { Found } from './names';
 import type { ValueType } from './operator-types';
+import { canStandFor, VALUE_RULE } from './param-values';
 import { expressionsOf } from './step-expressions';
 import type { Place } from './step-expressions';
 import { suggest } from './suggest';
@@ -33,15 +34,42 @@ export function nameProblem(name: string): string | undefined {
 export function validateStep({ step, names }: Found<PlanStep>): Problem[] {
   const types = new Map<string, ValueType>();
   const problems = [
-    ...(isComposite(step) ? validateComposite(step) : validateLeaf(step)),
+    ...validateKind(step),
     ...validateNames(step),
     ...validateAfter({ step, names }),
     ...validateExpressions({ step, names }, types),
   ];
-  if (!isComposite(step) && step.uses?.startsWith('builtin/') === true) {
+  if (isLeaf(step) && step.uses?.startsWith('builtin/') === true) {
     problems.push(...checkBuiltin({ step, names }, types));
   }
   return problems;
+}
+
+/** The problems of what a pipeline gives to a step that runs it. */
+export function validateOutputs(plan: Plan): Problem[] {
+  const { name, steps, outputs } = plan;
+  const problems = Object.keys(outputs ?? {}).flatMap((output) => {
+    const message = nameProblem(output);
+    return message === undefined ? [] : [{ path: `outputs.${output}`, message }];
+  });
+  // as those of a sub-pipeline with these steps
+  const step = { name, steps, needs: [], ...(outputs && { outputs }) };
+  const found = validateExpressions({ step, names: namesOf(plan) }, new Map());
+  return [...problems, ...found.map((problem) => ({ ...problem, path: problem.path.slice(1) }))];
+}
+
+function validateKind(step: PlanStep): Problem[] {
+  if (isComposite(step)) return validateComposite(step);
+  return isDynamic(step) ? validateDynamic(step) : validateLeaf(step);
+}
+
+/** The pipeline itself is checked when it is there. */
+function validateDynamic({ with: values }: DynamicSpec): Problem[] {
+  return Object.entries(values ?? {}).flatMap(([name, value]) => {
+    const wrongName = nameProblem(name);
+    const message = wrongName ?? (canStandFor(value) ? undefined : VALUE_RULE);
+    return message === undefined ? [] : [{ path: `.with.${name}`, message }];
+  });
 }
 
 function validateComposite(step: CompositeSpec): Problem[] {
@@ -59,7 +87,7 @@ function validateLeaf(step: StepSpec): Problem[] {
     problems.push({ path, message });
   };
   if ((argv === undefined) === (uses === undefined)) {
-    add('', "needs exactly one of 'run', 'argv', 'uses' and 'steps'.");
+    add('', "needs exactly one of 'run', 'argv', 'uses', 'steps' and 'pipeline'.");
   }
   if (argv?.length === 0) add('.argv', 'is empty.');
   if (argv?.[0]?.trim() === '') add('.argv[0]', 'names no program.');
@@ -85,7 +113,7 @@ function validateNames(step: PlanStep): Problem[] {
   };
   add('', stepNameProblem(step.name));
   const named = {
-    inputs: isComposite(step) ? undefined : step.inputs,
+    inputs: isLeaf(step) ? step.inputs : undefined,
     outputs: step.outputs,
     foreach: step.foreach,
   };
@@ -133,6 +161,10 @@ function validateExpressions(
 
 /** Why a value of this type may not stand here, or undefined. */
 function roleProblem(type: ValueType, role: Place['role']): string | undefined {
+  if (role === 'pipeline') {
+    const message = `must be an output of kind pipeline, as steps.NAME.outputs.X, not a ${type}.`;
+    return type === 'pipeline artifact' ? undefined : message;
+  }
   if (type === 'any' || role === 'input') return undefined;
   if (role === 'condition') {
     return type === 'boolean' ? undefined : `must be true or false, not a ${type}.`;

@@ -1,10 +1,10 @@
 import type { Problem } from '../errors/app-error';
 import type { ParamSpec, Plan, PlanStep } from '../schemas/plan';
 import { handlerNames, handlersOf } from './handlers';
-import { isComposite, namesInside, namesOf } from './names';
+import { isComposite, isDynamic, isLeaf, namesInside, namesOf } from './names';
 import type { Names } from './names';
 import { checkParam } from './params';
-import { nameProblem, stepNameProblem, validateStep } from './validate-step';
+import { nameProblem, stepNameProblem, validateOutputs, validateStep } from './validate-step';
 
 export { needsOf, withNeeds } from './step-expressions';
 
@@ -32,11 +32,13 @@ export function validatePlan(plan: Plan): Problem[] {
   return [
     ...problems,
     ...validateLevel(plan.steps, { names: namesOf(plan), path: '', depth: 0 }),
+    ...validateOutputs(plan),
     ...validateHandlers(plan),
   ];
 }
 
-function countSteps(steps: readonly PlanStep[]): number {
+/** The steps of a plan, those inside others too. */
+export function countSteps(steps: readonly PlanStep[]): number {
   return steps.reduce((sum, step) => sum + 1 + (isComposite(step) ? countSteps(step.steps) : 0), 0);
 }
 
@@ -97,10 +99,15 @@ function validateLevel(steps: readonly PlanStep[], { names, path, depth }: Level
     seen.add(step.name);
     const own = validateStep({ step, names });
     problems.push(...own.map((problem) => ({ ...problem, path: `${at}${problem.path}` })));
-    if (!isComposite(step)) continue;
+    if (isDynamic(step) && isRepeated(names)) {
+      const message = 'stands inside a foreach, where no pipeline of a step can run: move it out.';
+      problems.push({ path: `${at}.pipeline`, message });
+    }
+    if (isLeaf(step)) continue;
     if (depth === 0 && HANDLER_KEYS.includes(step.name)) {
       problems.push({ path: at, message: 'has the name of the handlers: give it another one.' });
     }
+    if (isDynamic(step)) continue;
     if (depth === DEPTH_MAX) {
       problems.push({ path: at, message: `stands inside ${DEPTH_MAX} others: that is the most.` });
       continue;
@@ -112,6 +119,11 @@ function validateLevel(steps: readonly PlanStep[], { names, path, depth }: Level
   if (cycle === undefined) return problems;
   const message = `need each other in a circle: ${cycle.join(' → ')}; cut it once.`;
   return [...problems, { path: `${path}steps`, message }];
+}
+
+/** True inside a foreach, at any depth. */
+function isRepeated({ around }: Names): boolean {
+  return around !== undefined && (around.step.foreach !== undefined || isRepeated(around.names));
 }
 
 /** Takes away every step that nothing holds back; what is left hangs on a circle. Linear. */

@@ -179,6 +179,7 @@ function nodeSpecs(
         ...signing,
         ...pickEnvironment(OF_CONTROL),
         DATABASE_URL: database.url,
+        ANNEAL_DATA_DIR: join(dataDir, 'api'), // it reads the pipelines that steps have written
       }),
     }),
     step: nodeSpec(settings, 'step', {

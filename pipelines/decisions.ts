@@ -1,13 +1,16 @@
 import { expandItems, type Expanded } from '../dag/expand';
 import { evaluate, ExpressionError, parseExpression } from '../dag/expressions';
 import { found, isAppError } from '../errors/app-error';
-import type { GraphNode, NodeGroup } from '../schemas/graph';
+import { DYNAMIC } from '../dag/templates';
+import type { GraphNode } from '../schemas/graph';
+import type { PipelineRun } from '../schemas/pipeline-runs';
 import type { Plan } from '../schemas/plan';
-import { findStep, insertSteps, type StoredStep } from '../storage/postgres/steps';
+import { findStep, type StoredStep } from '../storage/postgres/steps';
 import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
+import { storeExpansion, type ExpandVerdict } from './expansions';
+import { readFragment, tooManySteps, type ReadPipeline } from './fragments';
 import { decideReuse, type ReuseVerdict } from './reuse';
-import { getPlan } from './plans';
-import { toSteps, withoutItems } from './segments';
+import { planOfRun } from './plans';
 import { scopeOf } from './step-scope';
 
 export interface DecideStep {
@@ -15,17 +18,12 @@ export interface DecideStep {
   readonly runId: string;
   readonly node: GraphNode;
 }
+/** What decisions need; the pipeline language stands above this folder, so its reader is given. */
+export interface DecisionDeps extends PipelineRunDeps {
+  readonly readPipeline: ReadPipeline;
+}
 /** What becomes of a node whose needs have ended. */
-export type StepVerdict =
-  | ReuseVerdict
-  | Judged
-  | {
-      readonly verdict: 'expand';
-      /** All nodes of the items; those of a sub-pipeline are many. */
-      readonly items: readonly GraphNode[];
-      /** Rules of what stands inside the items, by the key of its join. */
-      readonly groups: Readonly<Record<string, NodeGroup>>;
-    };
+export type StepVerdict = ReuseVerdict | Judged | ExpandVerdict;
 
 export type Judged =
   | { readonly verdict: 'run' }
@@ -34,27 +32,52 @@ export type Judged =
 type Scope = Readonly<Record<string, unknown>>;
 
 /**
- * Works out the `if` of a step and the list of its foreach, now that what they read is there, and
- * whether its result is there already. The rows of new items are written. Idempotent: outputs do not
- * change once they are committed.
+ * Works out the `if` of a step, the list of its foreach and the pipeline that was written for it, now
+ * that what they read is there, and whether its result is there already. The rows of new steps are
+ * written. Idempotent: outputs do not change once they are committed.
  */
 export async function decideStep(
-  deps: PipelineRunDeps,
+  deps: DecisionDeps,
   { projectId, runId, node }: DecideStep,
 ): Promise<StepVerdict> {
   const key = { projectId, runId, stepKey: node.key };
   const step = found(await findStep(deps.postgres, key), 'step', node.key);
   const run = await getPipelineRun(deps, { projectId, id: runId });
   const { scope } = await scopeOf(deps, run, { projectId, ...step });
-  const verdict = node.kind === 'expand' ? { verdict: 'run' as const } : judge(step, scope);
+  const isDynamic = step.spec.uses === DYNAMIC;
+  // the condition of a foreach is one of each item
+  const isAsked = node.kind !== 'expand' || isDynamic;
+  const verdict = isAsked ? judge(step, scope) : ({ verdict: 'run' } as const);
   if (verdict.verdict !== 'run') return verdict;
   if (node.kind !== 'expand') return decideReuse(deps, { run, key, step });
-  const plan = await getPlan(deps, { projectId, id: run.planId });
-  const expanded = expandNode({ plan, node, item: step.item }, scope);
+  const plan = await planOfRun(deps, { projectId, runId, planId: run.planId });
+  const asked = { projectId, run, plan, node, step, scope };
+  return isDynamic ? decideFragment(deps, asked) : decideItems(deps, asked);
+}
+
+interface Asked {
+  readonly projectId: string;
+  readonly run: PipelineRun;
+  readonly plan: Plan; // with what was written so far
+  readonly node: GraphNode;
+  readonly step: StoredStep;
+  readonly scope: Scope;
+}
+
+async function decideItems(deps: DecisionDeps, asked: Asked): Promise<StepVerdict> {
+  const expanded = expandNode({ ...asked, item: asked.step.item }, asked.scope);
+  return 'verdict' in expanded ? expanded : storeExpansion(deps, { ...asked, expanded });
+}
+
+async function decideFragment(deps: DecisionDeps, asked: Asked): Promise<StepVerdict> {
+  const { node, scope } = asked;
+  const fragment = await readFragment(deps.readPipeline, asked);
+  if ('problem' in fragment) return fail(fragment.problem);
+  const expanded = expandNode({ plan: fragment.plan, node, item: undefined }, scope);
   if ('verdict' in expanded) return expanded;
-  const { nodes, groups } = expanded;
-  await insertSteps(deps.postgres, { projectId, runId, steps: toSteps(plan, nodes) });
-  return { verdict: 'expand', items: withoutItems(nodes), groups };
+  const tooMany = tooManySteps(expanded.nodes);
+  if (tooMany !== undefined) return fail(tooMany);
+  return storeExpansion(deps, { ...asked, ...fragment, expanded });
 }
 
 /** Whether a step's `if` lets it run. */
@@ -78,7 +101,7 @@ interface LateNode {
   readonly node: GraphNode;
   readonly item: StoredStep['item'];
 }
-/** The items of a foreach, or why there are none. */
+/** The items of a foreach or the steps of a dynamic step, or why there are none. */
 export function expandNode({ plan, node, item }: LateNode, scope: Scope): Expanded | Judged {
   try {
     return expandItems(plan, node, { scope, item });

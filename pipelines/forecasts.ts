@@ -3,16 +3,16 @@ import { ExpressionError } from '../dag/expressions';
 import { resolveInputs, scopeFor } from '../dag/scope';
 import { skippedBy } from '../dag/joins';
 import { inOrder } from '../dag/placed-graph';
-import { outermost, rowOf, templatesOf, type Template } from '../dag/templates';
+import { DYNAMIC, outermost, rowOf, templatesOf, type Template } from '../dag/templates';
 import { found, isAppError } from '../errors/app-error';
 import type { GraphNode, ScopeStep } from '../schemas/graph';
 import type { ResumedStep, StartPipelineRun } from '../schemas/pipeline-runs';
-import type { Outputs, StepSpec } from '../schemas/plan';
+import type { Outputs, Plan, StepSpec } from '../schemas/plan';
 import type { StepContent } from '../storage/postgres/step-content';
 import { digestOfFiles } from './code-files';
 import { contentOf, type Content } from './content-keys';
-import { expandNode, judge } from './decisions';
-import type { PipelineRunDeps } from './pipeline-runs';
+import { expandNode, judge, type DecisionDeps } from './decisions';
+import { readFragment } from './fragments';
 import { preparePlan, type PreparedPlan } from './plans';
 import { explainMiss, findResult, whyNotReused, type WantedResult } from './results';
 import { isBuiltin, RERUN } from './reuse';
@@ -41,7 +41,7 @@ type Scope = ReturnType<typeof scopeFor>;
 
 /** What would become of each step of a run, as far as that is known before. Starts nothing. */
 export async function forecastSteps(
-  deps: PipelineRunDeps,
+  deps: DecisionDeps,
   planned: PlannedRun,
 ): Promise<ResumedStep[]> {
   const forecaster = new Forecaster(deps, planned);
@@ -53,7 +53,7 @@ export async function forecastSteps(
 
 /** The same for a run that is not begun from another one: plan and params are checked first. */
 export async function forecastPipelineRun(
-  deps: PipelineRunDeps,
+  deps: DecisionDeps,
   { projectId, start }: { readonly projectId: string; readonly start: StartPipelineRun },
 ): Promise<ResumedStep[]> {
   const prepared = preparePlan(start);
@@ -61,17 +61,19 @@ export async function forecastPipelineRun(
 }
 
 class Forecaster {
-  private readonly deps: PipelineRunDeps;
+  private readonly deps: DecisionDeps;
   private readonly planned: PlannedRun;
-  private readonly templates: readonly Template[];
+  private plan: Plan; // with what has been written, as far as that is known
+  private templates: readonly Template[];
   private readonly results = new Map<string, ScopeStep[]>(); // by the name in the row
   private readonly unknown = new Set<string>(); // names of which not all is known
   private readonly skipped = new Set<string>(); // keys
 
-  constructor(deps: PipelineRunDeps, planned: PlannedRun) {
+  constructor(deps: DecisionDeps, planned: PlannedRun) {
     this.deps = deps;
     this.planned = planned;
-    this.templates = templatesOf(planned.prepared.plan).list;
+    this.plan = planned.prepared.plan;
+    this.templates = templatesOf(this.plan).list;
   }
 
   /** What becomes of a node, or of its items; those it needs were asked for before. */
@@ -88,6 +90,7 @@ class Forecaster {
       const reason = `depends on what ${unknown} gives`;
       return [{ key, ...(this.rerun(spec) ?? { outcome: 'unknown', reason }) }];
     }
+    if (spec.uses === DYNAMIC) return this.forecastFragment(node, spec);
     if (node.kind === 'expand') return this.forecastItems(node, spec);
     const { outcome, reason, outputs } = await this.forecastNode(spec, node);
     if (outcome === 'skip') this.skipped.add(key);
@@ -105,7 +108,7 @@ class Forecaster {
   }
 
   private async forecastItems(node: GraphNode, spec: StepSpec): Promise<ResumedStep[]> {
-    const { plan } = this.planned.prepared;
+    const { plan } = this;
     const items = expandNode({ plan, node, item: node.item }, this.scope(spec, node));
     if ('verdict' in items) {
       this.unknown.add(spec.name);
@@ -115,6 +118,27 @@ class Forecaster {
     const steps: ResumedStep[] = [];
     for (const item of inOrder(items.nodes)) steps.push(...(await this.forecast(item)));
     return steps;
+  }
+
+  /** What was written for a step before stands if the step that wrote it is not to run again. */
+  private async forecastFragment(node: GraphNode, spec: StepSpec): Promise<ResumedStep[]> {
+    const { key } = node;
+    const scope = this.scope(spec, node);
+    const known = this.whetherSkipped(node, spec, scope);
+    if (known?.outcome === 'skip') {
+      this.skipped.add(key);
+      this.results.set(spec.name, []);
+    } else this.unknown.add(spec.name); // until what gives its outputs is known
+    if (known !== undefined) return [{ key, outcome: known.outcome, reason: known.reason }];
+    const { projectId } = this.planned;
+    const { plan } = this;
+    const asked = { projectId, plan, node, step: { spec }, scope };
+    const fragment = await readFragment(this.deps.readPipeline, asked);
+    if ('problem' in fragment) return [{ key, outcome: 'run', reason: fragment.problem }];
+    this.plan = fragment.plan;
+    this.templates = templatesOf(this.plan).list;
+    this.unknown.delete(spec.name);
+    return this.forecastItems(node, spec);
   }
 
   private specOf({ key, settings }: GraphNode): StepSpec {
@@ -134,16 +158,23 @@ class Forecaster {
     return isAsked ? { outcome: 'run', reason: RERUN } : undefined;
   }
 
-  private async forecastNode(spec: StepSpec, node: GraphNode): Promise<Forecast> {
+  /** Undefined if it is to run. */
+  private whetherSkipped(node: GraphNode, spec: StepSpec, scope: Scope): Forecast | undefined {
     const skipped = skippedBy(node, (key) => this.skipped.has(key));
     if (skipped !== undefined) {
       return { outcome: 'skip', reason: `${skipped} is skipped`, outputs: null };
     }
-    const scope = this.scope(spec, node);
     const verdict = judge({ spec }, scope);
-    if (verdict.verdict === 'skip')
-      return { outcome: 'skip', reason: verdict.reason, outputs: null };
-    if (verdict.verdict === 'fail') return { outcome: 'run', reason: verdict.reason };
+    if (verdict.verdict === 'run') return undefined;
+    const { reason } = verdict;
+    if (verdict.verdict === 'fail') return { outcome: 'run', reason };
+    return { outcome: 'skip', reason, outputs: null };
+  }
+
+  private async forecastNode(spec: StepSpec, node: GraphNode): Promise<Forecast> {
+    const scope = this.scope(spec, node);
+    const known = this.whetherSkipped(node, spec, scope);
+    if (known !== undefined) return known;
     if (isBuiltin({ spec })) return forecastBuiltin(spec, scope);
     return this.rerun(spec) ?? this.lookUp(spec, node, this.earlier(spec));
   }

@@ -1,5 +1,6 @@
 import { expandGraph } from '../dag/expand';
 import { ExpressionError } from '../dag/expressions';
+import { graftPlan } from '../dag/fragments';
 import { handlersOf } from '../dag/handlers';
 import { isComposite } from '../dag/names';
 import { resolveParams } from '../dag/params';
@@ -9,6 +10,7 @@ import { AppError, found, type Problem } from '../errors/app-error';
 import type { Graph } from '../schemas/graph';
 import { Params, Plan, PLAN_LIMITS, type PlanStep } from '../schemas/plan';
 import type { Postgres } from '../storage/postgres/client';
+import { findPlanFragments } from '../storage/postgres/plan-fragments';
 import { findPlan } from '../storage/postgres/plans';
 
 /** A plan that was checked together with the parameters of one run. */
@@ -73,6 +75,22 @@ export async function getPlan(
   return found(await findPlan(deps.postgres, key), 'plan', key.id);
 }
 
+/** The plan of a run, with what its steps have written so far in place. */
+export async function planOfRun(
+  deps: { readonly postgres: Postgres },
+  run: { readonly projectId: string; readonly runId: string; readonly planId: string },
+): Promise<Plan> {
+  const { projectId, planId: id } = run;
+  const [plan, fragments] = await Promise.all([
+    getPlan(deps, { projectId, id }),
+    findPlanFragments(deps.postgres, run),
+  ]);
+  return graftPlan(
+    plan,
+    new Map(fragments.map(({ stepKey, plan: written }) => [stepKey, written])),
+  );
+}
+
 function parsePlan(given: unknown): Plan {
   const parsed = Plan.safeParse(given);
   if (parsed.success) return parsed.data;
@@ -121,14 +139,16 @@ function expand(plan: Plan, params: Params): Graph {
 }
 
 function invalidPlan(name: string, problems: readonly Problem[]): AppError {
-  const shown = problems.slice(0, PROBLEMS_IN_MESSAGE_MAX).map((p) => `${p.path} ${p.message}`);
+  const message = `The pipeline '${name}' is not valid: ${describeProblems(problems)}`;
+  return new AppError('INVALID_PLAN', message, { problems });
+}
+
+/** The first problems in one line, each with its place. */
+export function describeProblems(problems: readonly Problem[]): string {
+  const shown = problems.slice(0, PROBLEMS_IN_MESSAGE_MAX).map(({ line, path, message }) => {
+    const where = line === undefined ? '' : `line ${line}: `;
+    return where + `${path} ${message}`.trim();
+  });
   const more = problems.length - shown.length;
-  const rest = more > 0 ? ` … and ${more} more` : '';
-  return new AppError(
-    'INVALID_PLAN',
-    `The pipeline '${name}' is not valid: ${shown.join('; ')}${rest}`,
-    {
-      problems,
-    },
-  );
+  return shown.join('; ') + (more > 0 ? ` … and ${more} more` : '');
 }

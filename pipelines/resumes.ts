@@ -3,6 +3,7 @@ import { suggest } from '../dag/suggest';
 import { AppError } from '../errors/app-error';
 import type { PipelineRun, ResumedStep, ResumePipelineRun } from '../schemas/pipeline-runs';
 import { listContents } from '../storage/postgres/step-content';
+import type { DecisionDeps } from './decisions';
 import { forecastSteps } from './forecasts';
 import { getPipelineRun, startPrepared, type PipelineRunStart } from './pipeline-runs';
 import { getPlan, preparePlan, type PreparedPlan } from './plans';
@@ -18,7 +19,7 @@ interface Resume {
  * content is the same; or says what would become of each step, and starts nothing.
  */
 export async function resumePipelineRun(
-  deps: PipelineRunStart,
+  deps: PipelineRunStart & DecisionDeps,
   input: Resume,
 ): Promise<PipelineRun | { readonly steps: readonly ResumedStep[] }> {
   const { projectId, id, resume } = input;

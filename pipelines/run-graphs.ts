@@ -5,7 +5,7 @@ import type { PipelineRun } from '../schemas/pipeline-runs';
 import type { RunGraph, StepCounts } from '../schemas/run-graph';
 import { countSteps, listBriefSteps } from '../storage/postgres/step-list';
 import { getPipelineRun, type PipelineRunDeps } from './pipeline-runs';
-import { getPlan } from './plans';
+import { planOfRun } from './plans';
 
 interface RunKey {
   readonly projectId: string;
@@ -19,7 +19,7 @@ export async function placeRun(
   run: PipelineRun,
 ): Promise<PlacedGraph> {
   const [plan, steps] = await Promise.all([
-    getPlan(deps, { projectId, id: run.planId }),
+    planOfRun(deps, { projectId, runId: run.id, planId: run.planId }),
     listBriefSteps(deps.postgres, { projectId, runId: run.id }),
   ]);
   const keys = new Set(steps.map(({ key }) => key));

@@ -2,7 +2,7 @@ import { expandGraph } from '../dag/expand';
 import { segmentsOf } from '../dag/segments';
 import { rowOf, templatesOf } from '../dag/templates';
 import { found } from '../errors/app-error';
-import type { Graph, GraphNode, Segment } from '../schemas/graph';
+import type { Graph, GraphNode, NodeSettings, Segment } from '../schemas/graph';
 import type { Plan } from '../schemas/plan';
 import type { Postgres } from '../storage/postgres/client';
 import { findPipelineRun } from '../storage/postgres/pipeline-runs';
@@ -26,8 +26,12 @@ export function toSteps(plan: Plan, nodes: readonly GraphNode[]): InsertStep[] {
  */
 export function askForResults(graph: Graph, isResumed: boolean): Graph {
   if (!isResumed) return graph;
-  const settings = graph.settings.map((one) => (one.builtin ? one : { ...one, conditional: true }));
-  return { ...graph, settings };
+  return { ...graph, settings: graph.settings.map(askForResult) };
+}
+
+/** The same for the settings of one step: built-in ones always run. */
+export function askForResult(settings: NodeSettings): NodeSettings {
+  return settings.builtin ? settings : { ...settings, conditional: true };
 }
 
 /** One part of a large run for its workflow: worked out again from plan and params. */

@@ -130,9 +130,16 @@ function waiting(key: string, facts: WaitFacts): string | null {
   if (settings.conditional || at.node.kind === 'expand' || settings.builtin) {
     if (facts.isControlGone) return 'waiting for a control worker; none has been seen of late';
   }
-  if (at.node.kind === 'expand') return 'its list is being worked out';
+  if (at.node.kind === 'expand') {
+    return isDynamic(at, placed) ? 'its pipeline is being read' : 'its list is being worked out';
+  }
   if (settings.builtin) return 'waiting for the control worker';
   return forWorker(key, facts, sinceMs);
+}
+
+/** Of what becomes others a foreach alone has rules for its items from the beginning. */
+function isDynamic({ key }: PlacedNode, { groups }: PlacedGraph): boolean {
+  return groups[key] === undefined;
 }
 
 function openOf(keys: readonly string[], { nodes }: PlacedGraph): PlacedNode[] {
@@ -151,7 +158,9 @@ function forNeeds(
   const shown = open.slice(0, NEEDS_SHOWN_MAX).map((need) => describeNeed(need, of.facts));
   const more = open.length - shown.length;
   const all = `waiting for ${shown.join(', ')}${more > 0 ? ` and ${more} more` : ''} to end`;
-  if (of.at.node.kind === 'expand') return `${all}; then its list is known`;
+  if (of.at.node.kind === 'expand') {
+    return `${all}; then its ${isDynamic(of.at, of.facts.placed) ? 'pipeline' : 'list'} is known`;
+  }
   return of.settings.conditional ? `${all}; then it is decided whether it runs` : all;
 }
 

@@ -9,7 +9,10 @@ export type NodeKind =
   | 'step'
   /** Ends when all its needs have: the end of a foreach or of a sub-pipeline. */
   | 'join'
-  /** A foreach over what an earlier step gave: becomes a join of its items once the list is known. */
+  /**
+   * A foreach over what an earlier step gave, or a dynamic step: becomes a join of its items, or of the
+   * steps inside, once those are known.
+   */
   | 'expand';
 
 /** What all nodes of one step of the plan have in common. */
@@ -60,6 +63,13 @@ export interface NodeGroup {
   readonly minSuccess: number;
   /** No new item starts after so many failures of one class and reason. */
   readonly stopAfter?: number;
+}
+
+/** The settings of nodes that came into a run with a pipeline that a step has written. */
+export interface BroughtSettings {
+  readonly kinds: readonly NodeSettings[]; // no two are the same
+  /** Which of them each step has; the nodes name their steps by position, from 0 on. */
+  readonly of: readonly number[];
 }
 
 export interface Graph {

@@ -9,6 +9,7 @@ export const PLAN_LIMITS = {
   paramsBytesMax: 64 * 1024,
   nameCharsMax: 100,
   depthMax: 8, // sub-pipelines inside sub-pipelines
+  fragmentStepsMax: 1_000, // what a step has written is added to a run in one go
 } as const;
 
 export const FailureClass = z.enum([
@@ -31,9 +32,13 @@ export const ParamSpec = z.strictObject({
 });
 export type ParamSpec = z.infer<typeof ParamSpec>;
 
+/** What a file or folder that a step leaves behind stands for. */
+export const ArtifactKind = z.enum(['model', 'dataset', 'file', 'pipeline']);
+export type ArtifactKind = z.infer<typeof ArtifactKind>;
+
 /** A declared output: a file or folder (kind), a metric of the step's tracked run, or a JSON value. */
 export const OutputSpec = z.union([
-  z.strictObject({ kind: z.enum(['model', 'dataset', 'file']), path: z.string().optional() }),
+  z.strictObject({ kind: ArtifactKind, path: z.string().optional() }),
   z.strictObject({ metric: z.string(), pick: z.enum(['last', 'min', 'max']) }),
   z.strictObject({ value: z.literal(true) }),
 ]);
@@ -120,7 +125,21 @@ const Composite = z.strictObject({
 });
 /** A sub-pipeline: steps that begin, are repeated and are skipped together. */
 export type CompositeSpec = z.infer<typeof Composite> & { steps: PlanStep[] };
-export type PlanStep = StepSpec | CompositeSpec;
+
+const Dynamic = z.strictObject({
+  ...Order,
+  pipeline: z.string(), // expression: an output of kind pipeline
+  with: z.record(z.string(), z.json()).optional(), // its params; strings may hold ${{ expr }}
+  outputs: z.record(z.string(), z.enum(['any', 'value', ...ArtifactKind.options])).optional(),
+});
+/** A step that becomes the sub-pipeline that an earlier step has written. */
+export type DynamicSpec = z.infer<typeof Dynamic> & {
+  readonly [K in keyof typeof Foreach]?: undefined;
+} & {
+  /** What it has become: only in the plan of a run, never in one that is stored. */
+  readonly fragment?: CompositeSpec;
+};
+export type PlanStep = StepSpec | CompositeSpec | DynamicSpec;
 export const PlanStep = planStep(0);
 
 /**
@@ -133,8 +152,9 @@ function planStep(depth: number): z.ZodType<PlanStep> {
       ? Composite.extend({ steps: z.array(planStep(depth + 1)) })
       : z.never('stands inside too many sub-pipelines.');
   return z.unknown().transform((given, context): PlanStep => {
-    const isComposite = given !== null && typeof given === 'object' && 'steps' in given;
-    const parsed = (isComposite ? inner : StepSpec).safeParse(given);
+    const keys = given !== null && typeof given === 'object' ? given : {};
+    const leaf = 'pipeline' in keys ? Dynamic : StepSpec;
+    const parsed = ('steps' in keys ? inner : leaf).safeParse(given);
     if (parsed.success) return parsed.data;
     for (const { path, message } of parsed.error.issues) {
       context.issues.push({ code: 'custom', path, message, input: given });
@@ -149,6 +169,8 @@ export const Plan = z.strictObject({
   name: z.string(),
   params: z.record(z.string(), ParamSpec),
   steps: z.array(PlanStep),
+  /** Name → expression over the steps: what it gives a step that runs it as its sub-pipeline. */
+  outputs: z.record(z.string(), z.string()).optional(),
   /** Exit handlers: run one after the other when all steps have ended. */
   onSuccess: z.array(StepSpec).optional(),
   onFailure: z.array(StepSpec).optional(),

@@ -12,6 +12,8 @@ export const RunGraphNode = z.object({
   /** `group`: a foreach or a sub-pipeline with all that is in it. */
   kind: z.enum(['step', 'group']),
   status: StepStatus,
+  /** Its steps are not known before what it needs has ended. */
+  isUnknown: z.literal(true).optional(),
   steps: StepCounts.nullable(), // of a group that is shown as one node
   startedAt: z.iso.datetime().nullable(),
   endedAt: z.iso.datetime().nullable(),

@@ -3,34 +3,20 @@ import { literal } from '../dag/expression-text';
 import { BuilderLevel, planProblem } from './builder-level';
 import type { StepDocument } from './builder-level';
 import type {
-  Command, CommandInputs, DeclaredOutputs, ForEachRules, InputsOf, NumberKeys, OutputsOf,
-  StepOptions,
+  Command, CommandInputs, DeclaredOutputs, ForEachOptions, InputsOf, NumberKeys, OutputsOf,
+  RegisterOptions, StepOptions,
 } from './pipeline-types'; // prettier-ignore
 import { rulesToDocument } from './pipeline-options';
 import {
   mapEntries, outputsOf, outputToDocument, pathsOf, referencesAt, toInput, toTemplate,
 } from './pipeline-values'; // prettier-ignore
+import { writtenStep } from './written-pipelines';
+import type { WrittenOptions, WrittenOutputs, WrittenReferences } from './written-pipelines';
 import { ArtifactReference, ItemsReference, pathTo, Reference } from './references';
 import type { OutputReferences } from './references';
 import type { FunctionStep } from './step';
 
 type Shape = z.ZodRawShape;
-
-/** How a foreach goes on, and what its items are called in expressions. */
-export interface ForEachOptions extends ForEachRules {
-  /** The name of the item: `as: 'seed'` gives `item.seed`. `value` unless told. */
-  readonly as?: string;
-  /** Steps that must have ended before, for side effects only. */
-  readonly after?: readonly string[];
-}
-
-/** How a model version is registered. */
-export interface RegisterOptions extends StepOptions {
-  /** Set to the new version. */
-  readonly alias?: string;
-  /** The name of the step; `register` unless told. */
-  readonly step?: string;
-}
 
 type List<T> = Reference<T[]> | readonly T[];
 type Lists<T> = { readonly [K in keyof T]: List<T[K]> };
@@ -154,6 +140,17 @@ export class PipelineBuilder {
     const around = { ...(options.after && { after: options.after }) };
     const outputs = this.inside(name, { items: [], around, body });
     return this.level.give(name, referencesAt(pathTo('steps', name, 'outputs'), outputs)) as O;
+  }
+
+  /** Runs a pipeline that a step has written, as a sub-pipeline; gives its outputs as references. */
+  dynamic<const O extends WrittenOutputs = Readonly<Record<string, never>>>(
+    name: string,
+    file: ArtifactReference<'pipeline'>,
+    options: WrittenOptions<O> = {},
+  ): WrittenReferences<O> {
+    const written = writtenStep(name, file, options);
+    this.add(name, {}, written.document);
+    return written.outputs;
   }
 
   /**

@@ -1,3 +1,4 @@
+import { given } from '../dag/given';
 import { validatePlan, withNeeds } from '../dag/validate';
 import { AppError } from '../errors/app-error';
 import type { Problem } from '../errors/app-error';
@@ -12,8 +13,18 @@ import type { Include, Reading } from './pipeline-steps';
 import { readTriggers } from './pipeline-triggers';
 import { formatPath, parsePath } from './problem-path';
 import type { PathParts } from './problem-path';
+import { StepReader } from './step-reader';
 
-const TOP_KEYS = ['version', 'name', 'on', 'params', 'defaults', 'steps', ...HANDLER_KEYS];
+const TOP_KEYS = [
+  'version',
+  'name',
+  'on',
+  'params',
+  'defaults',
+  'steps',
+  'outputs',
+  ...HANDLER_KEYS,
+];
 /** No pipeline nests its values deeper; without an end a hostile file could exhaust the stack. */
 const DEPTH_MAX = 32;
 
@@ -99,11 +110,13 @@ function readPlan(root: unknown, of: Omit<Reading, 'defaults'>): Plan | undefine
   const reading = { ...of, defaults: checkDefaults(root['defaults'], report) };
   const params = readParams(root['params'], report);
   const steps = readSteps(root['steps'], { path: ['steps'], planPath: ['steps'] }, reading);
+  const top = new StepReader(root, report);
   return {
     version: 1,
     name: typeof name === 'string' ? name : '',
     params,
     steps: steps.map(withNeeds),
+    ...given({ outputs: top.texts('outputs') }),
     ...readHandlers(root, reading),
   };
 }

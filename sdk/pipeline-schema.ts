@@ -1,5 +1,12 @@
 import { z } from 'zod';
-import { Adopt, FailureClass, HeartbeatSource, ParamSpec, PLAN_LIMITS } from '../schemas/plan';
+import {
+  Adopt,
+  ArtifactKind,
+  FailureClass,
+  HeartbeatSource,
+  PLAN_LIMITS,
+  ParamSpec,
+} from '../schemas/plan';
 import { OverlapPolicy } from '../schemas/schedules';
 
 /**
@@ -34,12 +41,15 @@ const Cache = z
     }),
   ])
   .describe('Whether the outputs of an earlier run may be reused; not, unless told.');
-const Kind = z.enum(['model', 'dataset', 'file', 'value']);
+const Kind = z.enum([...ArtifactKind.options, 'value']);
 const Output = z.union([
   Kind,
   z.strictObject({ type: Kind, path: z.string().optional() }),
   z.strictObject({ metric: z.string(), pick: z.enum(['last', 'min', 'max']).optional() }),
 ]);
+/** Of a pipeline that a step writes: what each is, or only the names. */
+const WrittenOutput = z.enum(['any']);
+const OutputNames = z.array(z.string());
 /** Of a sub-pipeline: an expression, which is never a single word as the kinds are. */
 const InnerOutput = z.string().regex(/^(?!\s*[a-z]+\s*$)/);
 const Param = z.union([z.string(), z.number(), z.boolean(), z.array(z.json()), ParamSpec]);
@@ -103,6 +113,10 @@ const Step = z
       .optional()
       .describe('Variables: lists to repeat over.'),
     ...Foreach,
+    pipeline: Expression.optional().describe('A pipeline that a step wrote: steps.NAME.outputs.X.'),
+    outputs: z
+      .union([z.record(z.string(), z.union([Output, WrittenOutput, InnerOutput])), OutputNames])
+      .optional(),
     after: z.array(z.string()).optional(),
     get steps() {
       return Steps.optional().describe('A sub-pipeline: its steps begin and are skipped together.');
@@ -148,6 +162,10 @@ export const PipelineFile = z.strictObject({
   params: z.record(z.string(), Param).optional(),
   defaults: z.strictObject({ ...Common, ...Foreach }).optional(),
   steps: Steps,
+  outputs: z
+    .record(z.string(), Expression)
+    .optional()
+    .describe('What it gives to a step of another pipeline that runs it.'),
   on_success: Handlers.describe('Run one after the other when all steps have ended well.'),
   on_failure: Handlers.describe('Run one after the other when a step has failed.'),
   always: Handlers.describe('Run at the end of every run, also after a cancel.'),

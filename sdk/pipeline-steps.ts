@@ -7,21 +7,22 @@ import { withDefaults } from './pipeline-defaults';
 import type { Defaults } from './pipeline-defaults';
 import type { Report } from './pipeline-document';
 import { checkKeys, isRecord } from './pipeline-keys';
+import { readDynamic, DYNAMIC_KEYS } from './pipeline-dynamic';
 import { FOREACH_KEYS, LEAF_KEYS, readLeaf, readOrder, readWith } from './pipeline-step';
 import type { PathParts } from './problem-path';
 import { formatPath } from './problem-path';
 import { isText, StepReader } from './step-reader';
 
 const ORDER_KEYS = ['foreach', ...FOREACH_KEYS, 'after', 'else'];
-const STEP_KEYS = [...LEAF_KEYS, 'steps', ...ORDER_KEYS];
+const STEP_KEYS = [...LEAF_KEYS, 'steps', 'pipeline', ...ORDER_KEYS];
 const COMPOSITE_KEYS = ['steps', 'uses', 'with', 'outputs', 'if', ...ORDER_KEYS];
 
-/** The steps of another pipeline file for a sub-pipeline; undefined after a report. */
+/** The steps of another pipeline file for a sub-pipeline, and its outputs; undefined after a report. */
 export type Include = (use: {
   readonly file: string;
   readonly with: StepSpec['with'];
   readonly report: (key: readonly string[], message: string) => void;
-}) => PlanStep[] | undefined;
+}) => Pick<CompositeSpec, 'steps' | 'outputs'> | undefined;
 
 /** What reading steps needs besides the steps. */
 export interface Reading {
@@ -68,8 +69,11 @@ function readStep(
     reading.places.set(formatPath(planPath), { path, isWhole: false });
   }
   const isComposite = 'steps' in step || (isText(step['uses']) && /\.ya?ml$/.test(step['uses']));
-  const keys = isComposite ? COMPOSITE_KEYS : STEP_KEYS;
-  checkKeys(step, { path, known: keys, report: reading.report });
+  const isDynamic = 'pipeline' in step;
+  const keys = isDynamic ? DYNAMIC_KEYS : isComposite ? COMPOSITE_KEYS : STEP_KEYS;
+  const { report } = reading;
+  checkKeys(step, { path, known: isDynamic ? STEP_KEYS : keys, report });
+  if (isDynamic) refuseBeside(step, { path, report });
   const merged = withDefaults(reading.defaults, step, keys);
   const reader = new StepReader(merged, (key, message) => {
     reading.report([...path, ...key], message);
@@ -78,10 +82,20 @@ function readStep(
     const place = { path: [...path, 'run'], isWhole: true };
     reading.places.set(formatPath([...planPath, 'argv']), place);
   }
-  const own = isComposite
-    ? readComposite(name, reader, { at: { path, planPath }, reading })
-    : readLeaf(name, reader);
+  const inside = { at: { path, planPath }, reading };
+  const readPlain = isComposite ? readComposite : readLeaf;
+  const own = isDynamic ? readDynamic(name, reader) : readPlain(name, reader, inside);
   return [own, ...readElse(own.if, step['else'], { at: { ...at, path }, reading })];
+}
+
+/** What a step that runs a written pipeline cannot do, too. */
+function refuseBeside(
+  step: Readonly<Record<string, unknown>>,
+  { path, report }: { readonly path: PathParts; readonly report: Report },
+): void {
+  for (const key of STEP_KEYS.filter((other) => !DYNAMIC_KEYS.includes(other) && other in step)) {
+    report([...path, key], "cannot stand beside 'pipeline': leave it out.");
+  }
 }
 
 function readComposite(name: string, reader: StepReader, { at, reading }: InPlace): CompositeSpec {
@@ -91,7 +105,7 @@ function readComposite(name: string, reader: StepReader, { at, reading }: InPlac
   const spec = { name, ...order, ...given({ outputs }) };
   if (steps === undefined && isText(uses)) {
     const { report } = reader;
-    return { ...spec, steps: include(uses, { with: readWith(reader), report }, reading) };
+    return { ...include(uses, { with: readWith(reader), report }, reading), ...spec };
   }
   if (uses !== undefined) reader.report(['uses'], "stands beside 'steps': leave one of them out.");
   if (reader.step['with'] !== undefined) {
@@ -105,10 +119,10 @@ function include(
   file: string,
   use: Omit<Parameters<Include>[0], 'file'>,
   reading: Reading,
-): PlanStep[] {
-  if (reading.include !== undefined) return reading.include({ ...use, file }) ?? [];
+): Pick<CompositeSpec, 'steps' | 'outputs'> {
+  if (reading.include !== undefined) return reading.include({ ...use, file }) ?? { steps: [] };
   use.report(['uses'], 'names a pipeline file, which only a pipeline that is a YAML file can use.');
-  return [];
+  return { steps: [] };
 }
 
 /** The steps that run where a condition is false: each has its negation, and its own `if` besides. */

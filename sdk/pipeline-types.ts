@@ -62,6 +62,22 @@ export interface ForEachRules {
   readonly stopAfter?: number;
 }
 
+/** How a foreach goes on, and what its items are called in expressions. */
+export interface ForEachOptions extends ForEachRules {
+  /** The name of the item: `as: 'seed'` gives `item.seed`. `value` unless told. */
+  readonly as?: string;
+  /** Steps that must have ended before, for side effects only. */
+  readonly after?: readonly string[];
+}
+
+/** How a model version is registered. */
+export interface RegisterOptions extends StepOptions {
+  /** Set to the new version. */
+  readonly alias?: string;
+  /** The name of the step; `register` unless told. */
+  readonly step?: string;
+}
+
 /** Anything that a plain input of type T takes: the value, a reference, or a mixture of both. */
 export type ValueInput<T> =
   | T

@@ -25,6 +25,20 @@ export function compileYaml(text: string, source?: YamlSource): Plan {
   return compileYamlFile(text, source).plan;
 }
 
+/**
+ * The same for a pipeline that a step has written. It stands alone: it may use no other files, and
+ * nothing of its own may start it.
+ */
+export function compileWritten(text: string): Plan {
+  const { plan, triggers } = compile(text, ({ report }) => {
+    report(['uses'], 'names a pipeline file, which one that a step writes cannot: write it out.');
+    return undefined;
+  });
+  if (Object.keys(triggers).length === 0) return plan;
+  const message = 'starts runs of a pipeline that is deployed, not of one that a step writes.';
+  throw invalidPlan([{ path: 'on', message }]);
+}
+
 /** As compileYaml, with what starts runs of the pipeline once it is deployed. */
 export function compileYamlFile(text: string, source?: YamlSource): CompiledPipeline {
   if (source === undefined) return compile(text);

@@ -6,7 +6,9 @@ import { compileDocument } from './pipeline-document';
 import type { CompiledPipeline } from './pipeline-document';
 import { onToDocument } from './trigger-options';
 import type { OnOptions } from './trigger-options';
+import { mapEntries, toInput } from './pipeline-values';
 import { pathTo, Reference } from './references';
+import type { OutputReferences } from './references';
 import { paramsToDocument } from './zod-params';
 
 /** The parameters of a pipeline as references. */
@@ -39,25 +41,27 @@ export interface Pipeline {
 
 /**
  * Declares a pipeline: the default export of its file. `build` is called when the pipeline is compiled;
- * it is given the parameters and the builder, both as references to what the run will have.
+ * it is given the parameters and the builder, both as references to what the run will have, and may
+ * return what the pipeline gives to a step of another one that runs it.
  */
 export function pipeline<P extends z.ZodRawShape>(
   name: string,
   options: PipelineOptions<P>,
-  build: (params: ParamReferences<P>, builder: PipelineBuilder) => void,
+  build: (params: ParamReferences<P>, builder: PipelineBuilder) => OutputReferences | undefined,
 ): Pipeline {
   const compileFile = (names: StepNames = new Map()): CompiledPipeline => {
     const { params, on } = options;
     const keys = Object.keys(params?.shape ?? {});
     const references = keys.map((key) => [key, new Reference(pathTo('params', key))]);
     const builder = new PipelineBuilder((step, stepName) => usesOf(names, step, stepName));
-    build(Object.fromEntries(references) as ParamReferences<P>, builder);
+    const outputs = build(Object.fromEntries(references) as ParamReferences<P>, builder);
     return compileDocument({
       version: 1,
       name,
       ...(on !== undefined && { on: onToDocument(on) }),
       params: params === undefined ? {} : paramsToDocument(params),
       ...builder.document,
+      ...(outputs !== undefined && { outputs: mapEntries(outputs, toInput) }),
     });
   };
   return { kind: PIPELINE, name, compile: (names) => compileFile(names).plan, compileFile };

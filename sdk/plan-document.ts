@@ -1,7 +1,8 @@
 import { given } from '../dag/given';
-import { isComposite } from '../dag/names';
+import { isComposite, isDynamic } from '../dag/names';
 import type {
   CacheSpec,
+  DynamicSpec,
   OutputSpec,
   ParamSpec,
   Plan,
@@ -30,6 +31,7 @@ export function planToDocument(
     params:
       Object.keys(plan.params).length > 0 ? mapValues(plan.params, paramToDocument) : undefined,
     steps: stepsToDocument(plan.steps),
+    outputs: plan.outputs,
     on_success: handlers(plan.onSuccess),
     on_failure: handlers(plan.onFailure),
     always: handlers(plan.always),
@@ -54,6 +56,7 @@ const REWRITTEN = [
 ]; // prettier-ignore
 
 function stepToDocument(step: PlanStep): Readonly<Record<string, unknown>> {
+  if (isDynamic(step)) return dynamicToDocument(step);
   return {
     ...Object.fromEntries(Object.entries(step).filter(([key]) => !REWRITTEN.includes(key))),
     ...given({
@@ -65,6 +68,18 @@ function stepToDocument(step: PlanStep): Readonly<Record<string, unknown>> {
       ? given({ outputs: step.outputs, steps: stepsToDocument(step.steps) })
       : leafToDocument(step)),
   };
+}
+
+function dynamicToDocument(step: DynamicSpec): Readonly<Record<string, unknown>> {
+  const { pipeline, outputs, after } = step;
+  const isPlain = Object.values(outputs ?? {}).every((kind) => kind === 'any');
+  return given({
+    pipeline,
+    with: step.with,
+    outputs: outputs && isPlain ? Object.keys(outputs) : outputs,
+    if: step.if,
+    after,
+  });
 }
 
 function leafToDocument(step: StepSpec): Readonly<Record<string, unknown>> {

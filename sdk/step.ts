@@ -1,7 +1,7 @@
 import { z } from 'zod';
+import type { ArtifactKind } from '../schemas/plan';
 
-/** What a file or folder that a step leaves behind stands for. */
-export type ArtifactKind = 'model' | 'dataset' | 'file';
+export type { ArtifactKind };
 
 /** A zod string that stands for an artifact: inside a step it is the path of a file or folder. */
 export type ArtifactSchema<K extends ArtifactKind = ArtifactKind> = z.ZodString & {

@@ -96,7 +96,9 @@ export async function fetchArtifact(
   });
   const [only] = download.files;
   const isSingle = download.files.length === 1 && only !== undefined && !only.path.includes('/');
-  return isSingle && download.kind === 'file' ? join(folder, only.path) : folder;
+  return isSingle && ['file', 'pipeline'].includes(download.kind)
+    ? join(folder, only.path)
+    : folder;
 }
 
 /** True if the bytes themselves are at fault, so that asking again does not help. */

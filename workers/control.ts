@@ -4,8 +4,12 @@ import { createActivities } from '../activities';
 import { openStarter } from '../api/starter';
 import { loadConfig } from '../config/config';
 import { AppError } from '../errors/app-error';
+import { createReadPipeline } from '../pipelines/fragments';
 import { startJanitor } from '../pipelines/janitor';
 import { registerModel, type RegisterModelDeps } from '../registry/register';
+import { compileWritten } from '../sdk/pipeline-yaml';
+import { openObjects } from '../storage/objects/open';
+import type { ObjectStore } from '../storage/objects/store';
 import { openPostgres } from '../storage/postgres/client';
 import { CONTROL_QUEUE } from '../workflows/contract';
 import { workflowSource } from './bundle';
@@ -41,6 +45,10 @@ async function main(): Promise<void> {
     postgres,
     changeAlias: (projectId, model, change) => starter.changeAlias(projectId, model, change),
   };
+  // opened when the first pipeline is read: without one no store has to be named
+  const get: ObjectStore['get'] = (...of) => (store ??= openObjects(config)).get(...of);
+  let store: ObjectStore | undefined;
+  const objects = { get };
   const connection = await connectTemporal(config, stop);
   if (connection === undefined) return;
   setFlagsFromString(`--stack-trace-limit=${WORKFLOW_STACK_FRAMES}`);
@@ -51,6 +59,7 @@ async function main(): Promise<void> {
     ...workflowSource(),
     activities: createActivities({
       postgres,
+      readPipeline: createReadPipeline({ postgres, objects, compile: compileWritten }),
       registerModel: (input) => registerModel(registry, input),
       sendNotification: createSender({
         url: config.ANNEAL_NOTIFY_URL,

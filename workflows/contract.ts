@@ -1,4 +1,4 @@
-import type { EndedNode, Graph, GraphNode, Segment } from '../schemas/graph';
+import type { BroughtSettings, EndedNode, Graph, GraphNode, Segment } from '../schemas/graph';
 import type { Git } from '../schemas/git';
 import type { Outputs, Params, Plan } from '../schemas/plan';
 import type { RunTrigger } from '../schemas/run-triggers';
@@ -131,11 +131,16 @@ export interface SegmentResult {
 /** Signal from segment to segment: nodes that the other one waits for have ended. */
 export const NODES_ENDED_SIGNAL = 'nodesEnded';
 
-/** A foreach whose list became known: all nodes of its items, and the rules of what is inside. */
+/**
+ * A foreach whose list became known, or a dynamic step whose pipeline did: all nodes of it, and the
+ * rules of what is inside.
+ */
 export interface ExpandedNode {
   readonly key: string;
   readonly items: readonly GraphNode[];
   readonly groups: Graph['groups'];
+  /** Of steps that an earlier step has written: the items name these. */
+  readonly settings?: BroughtSettings;
 }
 /** What a step has used of its budgets, taken along while a pause holds its next attempt. */
 export interface SpentBudget {

@@ -7,8 +7,9 @@ import {
   defineSignal,
   workflowInfo,
 } from '@temporalio/workflow';
+import { bringSettings } from '../dag/brought-settings';
 import { ReadyQueue } from '../dag/ready-queue';
-import type { EndedNode, GraphNode, Segment } from '../schemas/graph';
+import type { EndedNode, GraphNode, NodeSettings, Segment } from '../schemas/graph';
 import {
   NODES_ENDED_SIGNAL,
   type CarriedState,
@@ -45,6 +46,7 @@ export class Interpreter {
   private readonly context: StepContext;
   private readonly run: InterpretedRun;
   private readonly segment: Segment;
+  private readonly settings: NodeSettings[]; // grows with what steps of the run have written
   private readonly queue: ReadyQueue;
   private readonly tells: TellLog;
   private readonly steps = new CancellationScope(); // every attempt runs in it
@@ -62,10 +64,11 @@ export class Interpreter {
   constructor(run: InterpretedRun, segment: Segment, carried?: CarriedState) {
     this.run = run;
     this.segment = segment;
+    this.settings = [...segment.settings];
     const { waits } = this;
     this.context = { ...run, log: new TransitionLog(run), priority: () => this.priority, waits };
     this.priority = carried?.priority ?? run.priority;
-    this.queue = new ReadyQueue(segment);
+    this.queue = new ReadyQueue({ ...segment, settings: this.settings });
     this.tells = new TellLog(run.runId, segment.tells);
     this.controls = new StepControls({
       queue: this.queue,
@@ -183,7 +186,7 @@ export class Interpreter {
 
   private async start(node: GraphNode): Promise<StepEnd> {
     const { key } = node;
-    const settings = this.segment.settings[node.settings];
+    const settings = this.settings[node.settings];
     if (settings === undefined) throw new Error(`no settings of ${key}`);
     const attempts = this.attempts.get(key) ?? 0;
     const spent = this.spent.get(key);
@@ -208,9 +211,10 @@ export class Interpreter {
     this.follow(this.queue.settle(key, end, reason), key);
   }
 
-  private expand({ key, items, groups }: ExpandedNode): void {
-    this.expanded.push({ key, items, groups });
-    this.follow(this.queue.expand(key, items, groups), '');
+  private expand({ key, items, groups, settings }: ExpandedNode): void {
+    this.expanded.push({ key, items, groups, ...(settings !== undefined && { settings }) });
+    const nodes = settings === undefined ? items : bringSettings(this.settings, items, settings);
+    this.follow(this.queue.expand(key, nodes, groups), '');
   }
 
   private follow(ended: readonly EndedNode[], cause: string): void {
@@ -223,7 +227,7 @@ export class Interpreter {
     }
   }
 
-  /** Joins have no row, but for a foreach that once waited for its list. */
+  /** Joins have no row, but for those that once waited for their list or their pipeline. */
   private hasRow({ kind, key }: GraphNode): boolean {
     return kind !== 'join' || this.expanded.some((one) => one.key === key);
   }
@@ -253,7 +257,7 @@ export class Interpreter {
     const running = this.queue.runningKeys;
     const graces = running.map((key) => {
       const settings = this.queue.nodeOf(key)?.settings ?? 0;
-      return this.segment.settings[settings]?.graceSeconds ?? 0;
+      return this.settings[settings]?.graceSeconds ?? 0;
     });
     const seconds = Math.max(0, ...graces) + STOP_MARGIN_SECONDS;
     await condition(() => this.ended.length >= running.length, seconds * 1000);

@@ -1,6 +1,7 @@
 import { ActivityFailure, ApplicationFailure } from '@temporalio/common';
 import { CancellationScope, sleep } from '@temporalio/workflow';
 import type { StepVerdict } from '../pipelines/decisions';
+import type { ExpandVerdict } from '../pipelines/expansions';
 import type { ExecuteStepInput } from '../schemas/attempts';
 import type { GraphNode, NodeSettings } from '../schemas/graph';
 import type { FailureClass } from '../schemas/plan';
@@ -49,7 +50,7 @@ export interface Stopped {
   readonly reason: string;
 }
 /**
- * How a step ended; `expanded` is a foreach that knows its items now, `held` a step whose next attempt
+ * How a step ended; `expanded` is one that knows now what is inside, `held` a step whose next attempt
  * did not begin because the run is paused: it is to run later, as if it had not been asked.
  */
 export type StepEnd =
@@ -95,14 +96,17 @@ async function judge(context: StepContext, step: RunStep): Promise<StepEnd | und
     if (verdict.verdict === 'fail') return add('failed', verdict.reason);
     if (verdict.verdict === 'run') return undefined;
     if (verdict.verdict === 'reuse') return { key, end: 'succeeded' };
-    const { items, groups } = verdict;
-    const count = items.filter(({ group }) => group === key).length;
-    log.add({ stepKey: key, attempt: 0, state: 'started', reason: `${count} items` });
-    return { key, end: 'expanded', items, groups };
+    log.add({ stepKey: key, attempt: 0, state: 'started', reason: describeItems(key, verdict) });
+    return { key, end: 'expanded', ...verdict };
   } catch (error) {
     if (isCancelled()) return stop(context, step, attempt);
     return add('failed', causeOf(error).message);
   }
+}
+
+function describeItems(key: string, { items, settings }: ExpandVerdict): string {
+  const own = items.filter(({ group }) => group === key).length;
+  return settings === undefined ? `${own} items` : `${own} steps`;
 }
 
 /** Asks again while another step is at the same work; a wait may go on in a new history. */

@@ -70,6 +70,7 @@ WITH asked AS (
 )
 ${INSERT_AUDIT}
 SELECT $1, $3, 'pipeline-run.cancel', 'pipeline-run/' || $2, '{}' FROM asked`;
+const LOCK = 'SELECT id FROM pipeline_runs WHERE project_id = $1 AND id = $2 FOR NO KEY UPDATE';
 const FIND = `SELECT ${COLUMNS} FROM pipeline_runs WHERE project_id = $1 AND id = $2`;
 const FIND_SOME = `SELECT ${COLUMNS} FROM pipeline_runs WHERE project_id = $1 AND id = ANY($2)`;
 const FIND_BY_RUN_KEY = `
@@ -109,6 +110,11 @@ interface Row {
   readonly started_at: Date | null;
   readonly ended_at: Date | null;
   readonly cursor: string;
+}
+
+/** Has other writers of a run wait until the end of the transaction. */
+export async function lockPipelineRun(sql: Sql, key: PipelineRunKey): Promise<void> {
+  await sql.query(LOCK, [key.projectId, key.id]);
 }
 
 /** Stores a queued run; nothing happens if the id is taken. A taken run key is error 23505. */

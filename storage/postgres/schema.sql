@@ -259,6 +259,19 @@ CREATE INDEX pipeline_runs_newest ON public.pipeline_runs USING btree (project_i
 CREATE INDEX pipeline_runs_of_deployment ON public.pipeline_runs USING btree (project_id, (((trigger -> 'deployment'::text) ->> 'name'::text)), created_at DESC) WHERE ((trigger -> 'deployment'::text) IS NOT NULL);
 CREATE INDEX pipeline_runs_open ON public.pipeline_runs USING btree (id) WHERE (ended_at IS NULL);
 
+CREATE TABLE plan_fragments (
+  project_id text NOT NULL,
+  run_id text NOT NULL,
+  step_key text NOT NULL,
+  artifact_id text NOT NULL,
+  digest text NOT NULL,
+  plan jsonb NOT NULL,
+  answer_bytes integer NOT NULL,
+  created_at timestamp with time zone NOT NULL DEFAULT now(),
+  CONSTRAINT plan_fragments_pkey PRIMARY KEY (run_id, step_key),
+  CONSTRAINT plan_fragments_run_id_step_key_fkey FOREIGN KEY (run_id, step_key) REFERENCES steps(run_id, key)
+);
+
 CREATE TABLE plans (
   project_id text NOT NULL,
   id text NOT NULL,

@@ -34,6 +34,10 @@ INSERT INTO steps (project_id, run_id, key, index, spec, status)
 SELECT $1, $2, s.key, s.index, s.spec, 'waiting'
 FROM unnest($3::text[], $4::integer[], $5::jsonb[]) AS s (key, index, spec)
 ON CONFLICT (run_id, key) DO NOTHING`;
+const COUNT_OTHERS = `
+SELECT count(*)::integer AS count FROM steps s
+WHERE project_id = $1 AND run_id = $2
+  AND NOT EXISTS (SELECT FROM unnest($3::text[]) AS k (key) WHERE k.key = s.key)`;
 const FIND = `
 SELECT s.spec, s.status, s.outputs, r.is_paused AS "isHeld"
 FROM steps s JOIN pipeline_runs r ON r.id = s.run_id
@@ -104,6 +108,16 @@ export async function insertSteps(
   const keys = run.steps.map((step) => step.key);
   const indexes = run.steps.map((step) => step.index);
   await sql.query(INSERT, [run.projectId, run.runId, keys, indexes, specs]);
+}
+
+/** How many steps a run has besides those with these keys. */
+export async function countOtherSteps(
+  sql: Sql,
+  run: { readonly projectId: string; readonly runId: string; readonly keys: readonly string[] },
+): Promise<number> {
+  const values = [run.projectId, run.runId, run.keys];
+  const [row] = await sql.query<{ count: number }>(COUNT_OTHERS, values);
+  return row?.count ?? 0;
 }
 
 /** One step with its spec, or undefined. */

@@ -1,6 +1,6 @@
 import type { Plan } from '../../schemas/plan';
 import { compileYaml } from '../../sdk/pipeline-yaml';
-import type { Behaviour } from '../support/pipeline-world';
+import type { Behaviour } from '../support/world-options';
 
 export type Shown = 'succeeded' | 'failed' | 'skipped';
 /** A plan with what its steps do, and how it ends by the sentences of docs/pipelines.md. */
@@ -23,4 +23,8 @@ export function all(shown: Shown, keys: string): Record<string, Shown> {
   return Object.fromEntries(keys.split(' ').map((key) => [key, shown]));
 }
 
+/** A step that leaves a pipeline of these lines behind, as its output `plan`. */
+export const writes = (lines: string): Behaviour => ({
+  writes: `version: 1\nname: written\n${lines}`,
+});
 export const value = (of: unknown): Behaviour => ({ outputs: { v: { value: of as never } } });

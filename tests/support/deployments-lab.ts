@@ -39,7 +39,7 @@ export async function openDeploymentsLab(
       return Promise.resolve({ ...who, projectId });
     },
     routes: (routes) => {
-      const deps = { postgres: lab.database.postgres, starter: lab.starter };
+      const deps = lab.parts;
       registerPipelineRuns(routes, deps);
       registerSchedules(routes, deps);
       registerDeployments(routes, { ...deps, createToken });

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { historyToJSON } from '@temporalio/common/lib/proto-utils';
 import { pipelineRunWorkflowId, segmentWorkflowId } from '../../workflows/contract';
 import { subPipeline } from '../graphs/choices';
+import { dynamic } from '../graphs/written';
 import { listSteps } from '../../pipelines/step-reasons';
 import { plan, step } from './plans';
 import { until } from './step-lab';
@@ -209,6 +210,22 @@ const SHAPES: Readonly<Record<string, Shape>> = {
         key,
         () => Promise.resolve(outputs),
       ]),
+    );
+    return (await lab.run(shape.plan)).runId;
+  },
+  dynamic: async (lab) => {
+    const shape = dynamic();
+    lab.bodies = Object.fromEntries(
+      Object.entries(shape.behaviours ?? {}).map(
+        ([key, { outputs = {}, failures = [], writes }]) => [
+          key,
+          async ({ attempt }) => {
+            const failure = failures[attempt - 1];
+            if (failure !== undefined) throw stepFailure(failure, 'as told');
+            return writes === undefined ? outputs : { plan: await lab.written.write(writes) };
+          },
+        ],
+      ),
     );
     return (await lab.run(shape.plan)).runId;
   },

@@ -3,13 +3,15 @@ import { resolveParams } from '../../dag/params';
 import type { RunOutcome } from '../../schemas/graph';
 import type {
   CompositeSpec,
+  DynamicSpec,
   FailureClass,
   Params,
   Plan,
   PlanStep,
   StepSpec,
 } from '../../schemas/plan';
-import type { Behaviour } from './pipeline-world';
+import { compileOnce } from './compile-once';
+import type { Behaviour } from './world-options';
 
 /** `blocked`: skipped since something that it needs failed; it passes that on. */
 type End = 'succeeded' | 'failed' | 'skipped' | 'blocked';
@@ -75,7 +77,7 @@ export class NaiveRun {
     { readonly count: number; readonly delaysMs: readonly number[] }
   >();
   readonly status: RunOutcome;
-  private readonly params: Params;
+  private params: Params; // inside what a step has written, its own
   private readonly behave: (key: string) => Behaviour;
 
   constructor(plan: Plan, params: Params, behave: (key: string) => Behaviour) {
@@ -105,13 +107,14 @@ export class NaiveRun {
       const end = this.step(step, { ...around, entry: needs, steps: values });
       ends.set(step.name, end);
       const key = around.prefix + step.name;
-      const { outputs } = this.behave('steps' in step ? `${key}#outputs` : key);
-      if (end.end === 'succeeded' && outputs !== undefined) {
-        const plain = Object.entries(outputs).map(([name, of]) => [
+      const isLeaf = !('steps' in step) && !('pipeline' in step);
+      const { outputs, writes } = this.behave(isLeaf ? key : `${key}#outputs`);
+      if (end.end === 'succeeded' && (outputs ?? writes) !== undefined) {
+        const plain = Object.entries(outputs ?? {}).map(([name, of]) => [
           name,
           'value' in of ? of.value : of,
         ]);
-        values[step.name] = { outputs: Object.fromEntries(plain) as Scope };
+        values[step.name] = { outputs: { ...(Object.fromEntries(plain) as Scope), plan: writes } };
       }
       return end;
     };
@@ -139,18 +142,15 @@ export class NaiveRun {
   /** Every combination, the last variable changing fastest; undefined if a list is not there. */
   private itemsOf(step: PlanStep, { item, steps }: Around): Scope[] | undefined {
     const { params } = this;
-    try {
-      return Object.entries(step.foreach ?? {}).reduce<Scope[]>(
+    return known(() =>
+      Object.entries(step.foreach ?? {}).reduce<Scope[]>(
         (items, [variable, text]) => {
           const list = evaluate(parseExpression(text), { params, item, steps }) as unknown[];
           return items.flatMap((before) => list.map((value) => ({ ...before, [variable]: value })));
         },
         [{}],
-      );
-    } catch (error) {
-      if (error instanceof ExpressionError) return undefined;
-      throw error;
-    }
+      ),
+    );
   }
 
   private items(
@@ -176,6 +176,7 @@ export class NaiveRun {
   }
 
   private once(step: PlanStep, place: Place): Ended {
+    if ('pipeline' in step) return this.dynamic(step, place);
     return 'steps' in step ? this.composite(step, place) : this.leaf(step, place);
   }
 
@@ -211,6 +212,29 @@ export class NaiveRun {
     return joined(ends, 1);
   }
 
+  /** What was written runs as a sub-pipeline that sees its own params only. */
+  private dynamic(step: DynamicSpec, place: Place): Ended {
+    const { key, item, steps } = place;
+    const end = ruled(place.entry) ?? this.condition(step, place);
+    if (end !== undefined) return this.record(key, end);
+    const outer = this.params;
+    const read = (text: string): unknown =>
+      evaluate(parseExpression(text), { params: outer, item, steps });
+    const text = known(() => read(step.pipeline));
+    if (text === undefined) return this.record(key, done('failed', 'pipeline'));
+    const { name, ...written } = compileOnce(text as string);
+    const values = Object.entries(step.with ?? {}).map(([param, value]) => {
+      const isRead = typeof value === 'string' && value.startsWith('${{');
+      return [param, isRead ? read(value.slice(3, -2)) : value];
+    });
+    this.params = resolveParams({ name, ...written }, Object.fromEntries(values) as Params);
+    const outputs = step.outputs === undefined ? {} : { outputs: written.outputs ?? {} };
+    const whole = { name, steps: written.steps, needs: [], ...outputs };
+    const ended = this.composite(whole, { ...place, entry: [], steps: {} });
+    this.params = outer;
+    return this.record(key, ended);
+  }
+
   private condition(step: PlanStep, { item, steps }: Place): Ended | undefined {
     if (step.if === undefined) return undefined;
     const value = evaluate(parseExpression(step.if), { params: this.params, item, steps });
@@ -220,6 +244,16 @@ export class NaiveRun {
   private record(key: string, ended: Ended): Ended {
     this.statuses[key] = ended.end === 'blocked' ? 'skipped' : ended.end;
     return ended;
+  }
+}
+
+/** What is worked out; undefined if what it reads is not there. */
+function known<T>(read: () => T): T | undefined {
+  try {
+    return read();
+  } catch (error) {
+    if (error instanceof ExpressionError) return undefined;
+    throw error;
   }
 }
 

@@ -1,15 +1,19 @@
 import { ApplicationFailure } from '@temporalio/common';
 import { expandGraph } from '../../dag/expand';
+import { findDynamic } from '../../dag/fragments';
 import { handlerGraph, handlerSteps, hasHandlers } from '../../dag/handlers';
 import { resolveParams } from '../../dag/params';
-import { scopeFor } from '../../dag/scope';
+import { resolveInputs, scopeFor, type ArtifactRef } from '../../dag/scope';
 import { segmentsOf, SEGMENT_STEPS_MAX } from '../../dag/segments';
+import { DYNAMIC } from '../../dag/templates';
 import { expandNode, judge, type StepVerdict } from '../../pipelines/decisions';
+import { verdictOf } from '../../pipelines/expansions';
+import { placeFragment } from '../../pipelines/fragments';
 import { askForResults, toSteps, withoutItems } from '../../pipelines/segments';
 import type { RecordControl } from '../../pipelines/run-controls';
 import type { ExecuteStepInput } from '../../schemas/attempts';
 import type { GraphNode, RunOutcome, Segment } from '../../schemas/graph';
-import type { FailureClass, Outputs, Params, Plan, StepSpec } from '../../schemas/plan';
+import type { Params, Plan, StepSpec } from '../../schemas/plan';
 import type { RecordTransitions } from '../../storage/postgres/transitions';
 import {
   CONTROL_RUN_UPDATE,
@@ -17,52 +21,20 @@ import {
   type ControlRun,
 } from '../../workflows/contract';
 import { isHeld } from '../../workflows/retry';
+import { compileOnce } from './compile-once';
 import { dice, type Dice } from './dice';
 import { SmallTemporal } from './small-temporal';
 import type { ActivityCall, ActivityEnd, ActivityTask } from './temporal-workers';
+import type { Attempt, Begin, Behaviour, Row, WorldOptions } from './world-options';
 
-/** What a step does in a test; one without any succeeds at once. */
-export interface Behaviour {
-  /** Attempt after attempt; those behind the last one succeed. */
-  readonly failures?: readonly FailureClass[];
-  readonly outputs?: Outputs;
-}
-export interface WorldOptions {
-  readonly plan: Plan;
-  readonly params?: Params;
-  readonly seed?: number;
-  /** What becomes of each step, by key; all succeed if left out. */
-  readonly behave?: (key: string) => Behaviour;
-  /** Nodes in one workflow. */
-  readonly segmentSteps?: number;
-  /** How many events a workflow counts for each: many make new histories. */
-  readonly eventFactor?: number;
-  /** How long an attempt waits for a worker, at most: not at all if left out. */
-  readonly queueMs?: number;
-  /** The keys of what the run before has done: it is taken instead of run. */
-  readonly reused?: ReadonlySet<string>;
-}
-interface Begin {
-  readonly key: string;
-  readonly atMs: number;
-  readonly task: number;
-  readonly isDecision: boolean; // on its condition or list
-}
-/** One attempt of a step, in the time of the run. */
-export interface Attempt {
-  readonly key: string;
-  readonly attempt: number;
-  readonly startMs: number;
-  readonly endMs: number;
-  /** Undefined for a success. */
-  readonly failure: FailureClass | 'cancelled' | undefined;
-}
-interface Row {
-  readonly spec: StepSpec;
-  readonly item: GraphNode['item'];
-  readonly index: number;
-  status: string;
-  outputs: Outputs | null;
+type Scope = Readonly<Record<string, unknown>>;
+/** The pipeline that a dynamic step is to run; undefined if the step that should have written it was skipped. */
+function artifactIn(spec: StepSpec, scope: Scope): string | undefined {
+  try {
+    return (resolveInputs(spec, scope)['pipeline'] as ArtifactRef).artifact;
+  } catch {
+    return undefined;
+  }
 }
 const ENDED = ['succeeded', 'failed', 'skipped', 'cancelled'];
 const RUN_ID = 'r1';
@@ -85,11 +57,13 @@ export class PipelineWorld {
   private readonly options: WorldOptions;
   private isHeld = false;
   private readonly params: Params;
+  private plan: Plan; // with what steps have written so far
   private readonly roll: Dice;
 
   constructor(options: WorldOptions) {
     this.options = options;
     this.params = resolveParams(options.plan, options.params ?? {});
+    this.plan = options.plan;
     this.roll = dice(options.seed ?? 1);
     const { eventFactor = 1 } = options;
     const workers = {
@@ -206,14 +180,35 @@ export class PipelineWorld {
       });
     const scope = scopeFor(this.params, row.item, earlier);
     if (node.kind !== 'expand') return this.judge(node.key, scope);
-    const { plan } = this.options;
+    if (row.spec.uses === DYNAMIC) {
+      const verdict = judge(row, scope);
+      const problem = verdict.verdict === 'run' ? this.place(node, row.spec, scope) : undefined;
+      if (problem !== undefined) return { verdict: 'fail', reason: problem };
+      if (verdict.verdict !== 'run') return verdict;
+    }
+    const { plan } = this;
     const expanded = expandNode({ plan, node, item: row.item }, scope);
     if ('verdict' in expanded) return expanded;
     this.insert(toSteps(plan, expanded.nodes));
-    return { verdict: 'expand', items: withoutItems(expanded.nodes), groups: expanded.groups };
+    const resumedFrom = this.options.reused === undefined ? null : 'r0';
+    const run = { params: this.params, resumedFrom };
+    return verdictOf({ run, plan, node, expanded });
   }
 
-  private judge(key: string, scope: Readonly<Record<string, unknown>>): StepVerdict {
+  /** Puts what was written for a step into the plan; the id of an artifact is the key of its step. */
+  private place(node: GraphNode, spec: StepSpec, scope: Scope): string | undefined {
+    const { plan } = this;
+    if (findDynamic(plan, node.key)?.fragment !== undefined) return undefined; // asked again
+    const artifactId = artifactIn(spec, scope);
+    if (artifactId === undefined) return 'its pipeline is not there';
+    const written = compileOnce(this.behaviourOf(artifactId).writes ?? '');
+    const placed = placeFragment({ plan, node, scope }, { plan: written, artifactId, digest: '' });
+    if ('problem' in placed) return placed.problem;
+    this.plan = placed.plan;
+    return undefined;
+  }
+
+  private judge(key: string, scope: Scope): StepVerdict {
     const row = this.rowOf(key);
     const verdict = judge(row, scope);
     if (verdict.verdict !== 'run' || this.options.reused?.has(key) !== true) return verdict;
@@ -235,7 +230,10 @@ export class PipelineWorld {
   }
 
   private behaviourOf(key: string): Behaviour {
-    return this.options.behave?.(key) ?? {};
+    const behaviour = this.options.behave?.(key) ?? {};
+    if (behaviour.writes === undefined) return behaviour;
+    const plan = { artifact: key, kind: 'pipeline' };
+    return { ...behaviour, outputs: { ...behaviour.outputs, plan } };
   }
 
   /** An attempt; its row shows the success when the work ends, before the workflow hears of it. */

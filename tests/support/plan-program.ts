@@ -1,9 +1,16 @@
-import { artifact, metric, Reference, step as functionStep } from 'anneal';
+import { ArtifactReference, artifact, metric, Reference, step as functionStep } from 'anneal';
 import { z } from 'zod';
 import { parseExpression } from '../../dag/expressions';
 import { given } from '../../dag/given';
-import { isComposite } from '../../dag/names';
-import type { CacheSpec, OutputSpec, Plan, PlanStep, StepSpec } from '../../schemas/plan';
+import { isComposite, isDynamic } from '../../dag/names';
+import type {
+  CacheSpec,
+  DynamicSpec,
+  OutputSpec,
+  Plan,
+  PlanStep,
+  StepSpec,
+} from '../../schemas/plan';
 import { PipelineBuilder } from '../../sdk/pipeline-builder';
 import { compileDocument } from '../../sdk/pipeline-document';
 import type { StepOptions } from '../../sdk/pipeline-types';
@@ -21,8 +28,9 @@ export function compileByBuilder(plan: Plan): Plan {
       makeSteps(builder, steps);
     });
   }
-  const { version, name, params } = planToDocument(plan);
-  return compileDocument({ version, name, params, ...builder.document }).plan;
+  const { version, name, params, outputs } = planToDocument(plan);
+  const top = outputs === undefined ? {} : { outputs };
+  return compileDocument({ version, name, params, ...builder.document, ...top }).plan;
 }
 
 const refer = (text: string): Reference<never> => new Reference(parseExpression(text));
@@ -42,6 +50,10 @@ function makeSteps(s: PipelineBuilder, steps: readonly PlanStep[]): void {
 }
 
 function makeStep(s: PipelineBuilder, step: PlanStep): void {
+  if (isDynamic(step)) {
+    makeDynamic(s, step);
+    return;
+  }
   const { name, after, parallel, itemsMax, minSuccess, stopAfter } = step;
   const inside = (): OutputReferences | undefined => {
     if (!isComposite(step)) {
@@ -57,6 +69,21 @@ function makeStep(s: PipelineBuilder, step: PlanStep): void {
     s.forEach(name, mapValues(step.foreach, refer), inside, rules as object);
   } else if (isComposite(step)) s.group(name, inside, order);
   else makeLeaf(s, step);
+}
+
+function makeDynamic(s: PipelineBuilder, step: DynamicSpec): void {
+  const { outputs = {}, with: values = {}, after } = step;
+  const names = Object.keys(outputs);
+  const isPlain = names.length > 0 && Object.values(outputs).every((kind) => kind === 'any');
+  const declared = Object.entries(outputs).map(([output, kind]) => [
+    output,
+    kind === 'any' || kind === 'value' ? z.any() : artifact(kind),
+  ]);
+  s.dynamic(step.name, new ArtifactReference('pipeline', step.pipeline), {
+    with: values,
+    ...(after && { after }),
+    outputs: isPlain ? names : (Object.fromEntries(declared) as Record<string, z.ZodType>),
+  });
 }
 
 function makeLeaf(s: PipelineBuilder, step: StepSpec): void {

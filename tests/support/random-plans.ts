@@ -1,6 +1,13 @@
 import fc from 'fast-check';
 import { withNeeds } from '../../dag/validate';
-import type { OutputSpec, ParamSpec, Plan, PlanStep, StepSpec } from '../../schemas/plan';
+import type {
+  DynamicSpec,
+  OutputSpec,
+  ParamSpec,
+  Plan,
+  PlanStep,
+  StepSpec,
+} from '../../schemas/plan';
 import { FailureClass, HeartbeatSource } from '../../schemas/plan';
 
 const name = fc.stringMatching(/^[a-z][a-z0-9_-]{0,8}$/);
@@ -27,7 +34,10 @@ const json = fc
 
 const output = fc.oneof<fc.Arbitrary<OutputSpec>[]>(
   fc.record(
-    { kind: fc.constantFrom('model', 'dataset', 'file'), path: fc.constantFrom('out/a b', 'x') },
+    {
+      kind: fc.constantFrom('model', 'dataset', 'file', 'pipeline'),
+      path: fc.constantFrom('out/a b', 'x'),
+    },
     { requiredKeys: ['kind'] },
   ),
   fc.record({
@@ -147,7 +157,10 @@ const raw = fc.letrec<{ step: Raw }>((tie) => ({
 interface Visible {
   readonly inputs: readonly string[];
   readonly items: readonly string[];
+  /** Pipelines that steps have written; undefined inside a foreach. */
+  readonly pipelines: readonly string[] | undefined;
 }
+const KINDS = ['any', 'value', 'model', 'pipeline'] as const;
 
 /** Gives every step a name of its own, and expressions over what stands before it. */
 class Namer {
@@ -164,11 +177,30 @@ class Namer {
       const outputs = Object.keys(step.outputs ?? {}).map(
         (out) => `steps.${step.name}.outputs.${out}`,
       );
-      const read = step.foreach === undefined ? outputs : [`steps.${step.name}.outputs`];
-      const isRead = outputs.length > 0;
-      visible = { ...visible, inputs: [...visible.inputs, ...(isRead ? read : [])] };
+      const isOnce = step.foreach === undefined;
+      const read = isOnce ? outputs : [`steps.${step.name}.outputs`];
+      const inputs = [...visible.inputs, ...(outputs.length > 0 ? read : [])];
+      const pipelines = visible.pipelines?.concat(isOnce ? writtenBy(step) : []);
+      visible = { ...visible, inputs, pipelines };
       return step;
     });
+  }
+
+  private dynamic(
+    { name: stepName, if: condition }: Pick<DynamicSpec, 'name' | 'if'>,
+    link: number,
+    written: string,
+  ): PlanStep {
+    const kind = KINDS[link % KINDS.length] ?? 'any';
+    const outputs = { a: kind, 'b-1': link % 3 === 0 ? ('dataset' as const) : kind };
+    return {
+      name: stepName,
+      needs: [],
+      ...(condition !== undefined && { if: condition }),
+      pipeline: written,
+      ...(link % 2 === 0 && { with: { lr: 0.1, flag: '${{ params.flag }}', list: ['x', -1] } }),
+      ...(link % 5 > 0 && { outputs }),
+    };
   }
 
   private step(
@@ -191,8 +223,13 @@ class Namer {
       ...visible,
       items: [...visible.items, ...items.map((item) => `item.${item}`)],
     };
+    const { pipelines = [] } = visible;
+    const written = pipelines[rest.link % (pipelines.length + 1)];
+    if (written !== undefined && repeat === undefined)
+      return this.dynamic(order, rest.link, written);
     if (rest.inner.length > 0) {
-      const steps = this.level(rest.inner, inside);
+      const written = repeat === undefined ? visible.pipelines : undefined;
+      const steps = this.level(rest.inner, { ...inside, pipelines: written });
       const outputs = outputsOf(steps);
       return { ...order, steps, ...(Object.keys(outputs).length > 0 && { outputs }) };
     }
@@ -207,6 +244,14 @@ class Namer {
       ...(isCommand && input !== undefined && { inputs: { given: input } }),
     } as StepSpec;
   }
+}
+
+/** The pipelines that a step leaves behind. */
+function writtenBy({ name: stepName, outputs }: PlanStep): string[] {
+  return Object.entries(outputs ?? {}).flatMap(([out, of]) => {
+    const isPipeline = typeof of === 'object' && 'kind' in of && of.kind === 'pipeline';
+    return isPipeline ? [`steps.${stepName}.outputs.${out}`] : [];
+  });
 }
 
 /** The outputs of a sub-pipeline: those of its steps that are no lists. */
@@ -248,7 +293,7 @@ export const anyPlan: fc.Arbitrary<Plan> = fc
     version: 1 as const,
     ...plan,
     params: { ...params, flag: { type: 'boolean' as const, default: true } },
-    steps: new Namer().level(steps, { inputs: [], items: [] }).map(withNeeds),
+    steps: new Namer().level(steps, { inputs: [], items: [], pipelines: [] }).map(withNeeds),
     ...(onSuccess && { onSuccess }),
     ...(onFailure && { onFailure }),
     ...(always && { always }),

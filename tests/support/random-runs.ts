@@ -1,14 +1,14 @@
 import fc from 'fast-check';
 import { withNeeds } from '../../dag/validate';
 import type { FailureClass, Plan, PlanStep, StepSpec } from '../../schemas/plan';
-import type { Behaviour } from './pipeline-world';
+import type { Behaviour } from './world-options';
 import { step } from './plans';
 
 /** What one step of a random run is made of. */
 interface Raw {
   readonly after: readonly number[];
   readonly condition: string | undefined;
-  readonly repeat: 'once' | 'list' | 'late' | 'matrix';
+  readonly repeat: 'once' | 'list' | 'late' | 'matrix' | 'written';
   readonly rules: Pick<StepSpec, 'parallel' | 'minSuccess' | 'stopAfter'>;
   readonly retry: StepSpec['retry'];
   readonly priority: number | undefined;
@@ -47,7 +47,7 @@ const raw = fc.letrec<{ step: Raw }>((tie) => ({
       nil: undefined,
       freq: 1,
     }),
-    repeat: fc.constantFrom('once', 'once', 'once', 'list', 'late', 'matrix'),
+    repeat: fc.constantFrom('once', 'once', 'once', 'list', 'late', 'matrix', 'written'),
     rules,
     retry: fc.record({
       max: fc.nat({ max: 2 }),
@@ -62,17 +62,35 @@ const raw = fc.letrec<{ step: Raw }>((tie) => ({
   }),
 })).step;
 
+/** What steps leave behind for others to run; an x fails as its key says, like any other. */
+const WRITTEN = [
+  'steps: { x0: { run: x, if: params.few == params.many }, x1: { run: x, after: [x0] } }',
+  'steps: { x0: { run: x, foreach: { i: params.few }, parallel: 1 }, x1: { run: x, after: [x0] } }',
+  `steps:
+  x0: { run: x, outputs: { list: value }, retry: { max: 1, on: [crash, oom] } }
+  x1: { steps: { x2: { run: x, foreach: { i: steps.x0.outputs.list } }, x3: { run: x } } }`,
+].map((steps) => `version: 1\nname: written\nparams: { few: [], many: [1] }\n${steps}`);
+
+/** What is known of the steps around one. */
+interface Around {
+  /** Steps that leave a list and a pipeline behind. */
+  readonly lists: readonly string[];
+  readonly isLate: boolean;
+  readonly isRepeated: boolean;
+}
+const NOWHERE: Around = { lists: [], isLate: false, isRepeated: false };
+
 /** Gives each step a name of its own, and needs among those before it. */
 class Builder {
   private count = 0;
 
-  level(raws: readonly Raw[], lists: readonly string[] = [], isLate = false): PlanStep[] {
+  level(raws: readonly Raw[], { lists, isLate, isRepeated }: Around = NOWHERE): PlanStep[] {
     const before: string[] = [];
     const near = [...lists];
     return raws.map((of) => {
-      const made = this.step(of, before, { lists: near, isLate });
+      const made = this.step(of, before, { lists: near, isLate, isRepeated });
       before.push(made.name);
-      if (!('steps' in made) && made.foreach === undefined) near.push(made.name);
+      if ('pool' in made && made.foreach === undefined) near.push(made.name);
       return made;
     });
   }
@@ -80,7 +98,7 @@ class Builder {
   private step(
     of: Raw,
     before: readonly string[],
-    { lists, isLate: isInside }: { readonly lists: readonly string[]; readonly isLate: boolean },
+    { lists, isLate: isInside, isRepeated }: Around,
   ): PlanStep {
     const name = `s${this.count++}`;
     const { condition, priority, inner } = of;
@@ -91,15 +109,24 @@ class Builder {
     const isLate = isInside || of.repeat === 'late';
     // which failures are the first ones is certain only if items take turns, and in order
     const stops = stopAfter !== undefined && !isLate;
-    const order = {
+    const place = {
       name,
       needs: [],
       ...(after.length > 0 && { after }),
       ...(condition !== undefined && { if: condition }),
+    };
+    const order = {
+      ...place,
       ...(foreach && { foreach, ...rules, ...(stops && { stopAfter, parallel: 1 }) }),
     };
-    if (inner.length > 0) return { ...order, steps: this.level(inner, lists, isLate) };
-    const outputs = foreach ? {} : { outputs: { list: { value: true as const } } };
+    if (of.repeat === 'written' && list !== undefined && !isRepeated) {
+      const given = { few: '${{ params.two }}' };
+      return { ...place, pipeline: `steps.${list}.outputs.plan`, with: given };
+    }
+    const around = { lists, isLate, isRepeated: isRepeated || foreach !== undefined };
+    if (inner.length > 0) return { ...order, steps: this.level(inner, around) };
+    const left = { list: { value: true as const }, plan: { kind: 'pipeline' as const } };
+    const outputs = foreach ? {} : { outputs: left };
     return step(name, {
       ...order,
       retry: of.retry,
@@ -132,11 +159,12 @@ function hash(text: string): number {
 function behaviourOf(key: string, seed: number, failing: number): Behaviour {
   const at = hash(`${seed} ${key}`);
   const outputs = { list: { value: LISTS[at % LISTS.length] ?? [] } };
-  if (at % failing !== 0) return { outputs };
+  const left = { outputs, writes: WRITTEN[at % WRITTEN.length] ?? '' };
+  if (at % failing !== 0) return left;
   const count = 1 + (hash(`n ${key}`) % 4);
   const kind = (i: number): FailureClass =>
     CLASSES[hash(`${i} ${key} ${seed}`) % CLASSES.length] ?? 'crash';
-  return { outputs, failures: Array.from({ length: count }, (_, i) => kind(i)) };
+  return { ...left, failures: Array.from({ length: count }, (_, i) => kind(i)) };
 }
 
 /** Plans with all that orders steps, and what becomes of each attempt. */

@@ -97,7 +97,7 @@ async function startControl(
     workflowBundle: await bundleWorkflowCode({ workflowsPath, logger }),
     interceptors: { activity: [heartbeats] },
     activities: createActivities({
-      postgres: steps.db.postgres,
+      ...steps.parts,
       registerModel,
       sendNotification: createSender({ url: undefined, hosts: [] }),
     }),

@@ -11,6 +11,7 @@ import { findTool } from '../../dev/tools';
 import { found } from '../../errors/app-error';
 import { contentOf } from '../../pipelines/content-keys';
 import { listSteps } from '../../pipelines/step-reasons';
+import type { DecisionDeps } from '../../pipelines/decisions';
 import { renderStep } from '../../pipelines/step-scope';
 import type { BuiltinDeps } from '../../pipelines/steps';
 import type { ExecuteStepInput, ExecuteStepResult } from '../../schemas/attempts';
@@ -31,6 +32,7 @@ import {
 import { heartbeats } from '../../workers/heartbeats';
 import { createSender } from '../../workers/notifications';
 import { createTestDatabase, type TestDatabase } from './postgres';
+import { openWrittenPipelines, type WrittenPipelines } from './written-pipelines';
 
 /** What a step does in a test: outputs, or a throw. */
 export type StepBody = (input: ExecuteStepInput, signal: AbortSignal) => Promise<Outputs>;
@@ -46,6 +48,9 @@ export interface WorkflowLab {
   readonly env: TestWorkflowEnvironment;
   readonly database: TestDatabase;
   readonly starter: Starter;
+  /** What rules and routes need. */
+  readonly parts: Pick<TestDatabase, 'postgres'> & Pick<WorkflowLab, 'starter'> & DecisionDeps;
+  readonly written: WrittenPipelines;
   readonly registered: Parameters<BuiltinDeps['registerModel']>[0][];
   /** Steps by key, or by name for all items of a foreach; a step that is not named succeeds. */
   bodies: Record<string, StepBody>;
@@ -84,6 +89,7 @@ export async function openWorkflowLab({ slots = 100 } = {}): Promise<WorkflowLab
     }),
   ]);
   const config = parseConfig({ TEMPORAL_ADDRESS: env.address });
+  const starter = openStarter(config);
   const registered: WorkflowLab['registered'] = [];
   const registerModel: BuiltinDeps['registerModel'] = (input) => {
     registered.push(input);
@@ -91,6 +97,7 @@ export async function openWorkflowLab({ slots = 100 } = {}): Promise<WorkflowLab
   };
   // receivers of messages are on this machine
   const sendNotification = createSender({ url: undefined, hosts: ['127.0.0.1'], delaysMs: [1, 1] });
+  const written = openWrittenPipelines(database.postgres);
   const openControl = async (): Promise<() => Promise<void>> => {
     const worker = await Worker.create({
       connection: env.nativeConnection,
@@ -99,6 +106,7 @@ export async function openWorkflowLab({ slots = 100 } = {}): Promise<WorkflowLab
       interceptors: { activity: [heartbeats] },
       activities: createActivities({
         postgres: database.postgres,
+        readPipeline: written.readPipeline,
         registerModel,
         sendNotification,
       }),
@@ -108,7 +116,9 @@ export async function openWorkflowLab({ slots = 100 } = {}): Promise<WorkflowLab
   const lab: WorkflowLab = {
     env,
     database,
-    starter: openStarter(config),
+    starter,
+    parts: { postgres: database.postgres, starter, readPipeline: written.readPipeline },
+    written,
     registered,
     bodies: {},
     isSilent: false,
@@ -137,6 +147,7 @@ export async function openWorkflowLab({ slots = 100 } = {}): Promise<WorkflowLab
       await lab.starter.close();
       await env.teardown();
       await database.drop();
+      written.close();
     },
   };
   const stepWorker = await Worker.create({

@@ -18,7 +18,7 @@ function blocks(language: string): string[] {
 }
 /** A part of a file stands for the file around it. */
 function whole(yaml: string): string {
-  return yaml.includes('version: 1') ? yaml : `version: 1\nname: shown\n${yaml}`;
+  return /^version: 1$/m.test(yaml) ? yaml : `version: 1\nname: shown\n${yaml}`;
 }
 
 describe('docs/pipelines.md', () => {

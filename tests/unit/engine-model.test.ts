@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import type { GraphNode } from '../../schemas/graph';
 import { NaiveRun } from '../support/naive-run';
-import { PipelineWorld, type WorldOptions } from '../support/pipeline-world';
+import { PipelineWorld } from '../support/pipeline-world';
+import type { WorldOptions } from '../support/world-options';
 import { anyRun, type RandomRun } from '../support/random-runs';
 import { brokenRules, wrongPriorities } from '../support/run-rules';
 

@@ -2,7 +2,8 @@ import { validatePlan } from '../../dag/validate';
 import { SHAPES } from '../graphs';
 import type { Shape } from '../graphs/shape';
 import { NaiveRun } from '../support/naive-run';
-import { PipelineWorld, type WorldOptions } from '../support/pipeline-world';
+import { PipelineWorld } from '../support/pipeline-world';
+import type { WorldOptions } from '../support/world-options';
 
 const NAMES = Object.keys(SHAPES);
 function shapeOf(name: string): Shape & { readonly behave: (key: string) => object } {

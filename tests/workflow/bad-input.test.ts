@@ -17,6 +17,7 @@ import type { PipelineRun } from '../../schemas/pipeline-runs';
 import { callHttp, type HttpReply } from '../support/http';
 import { plan, step } from '../support/plans';
 import { createTestDatabase, type TestDatabase } from '../support/postgres';
+import { openWrittenPipelines } from '../support/written-pipelines';
 
 jest.setTimeout(120_000);
 let folder: string;
@@ -57,6 +58,7 @@ beforeAll(async () => {
   const deps = {
     postgres: db.postgres,
     starter,
+    readPipeline: openWrittenPipelines(db.postgres).readPipeline,
     changeAlias: starter.changeAlias,
   };
   app = await createApp({

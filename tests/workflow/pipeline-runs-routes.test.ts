@@ -26,7 +26,7 @@ beforeAll(async () => {
         permissions: new Set(permissions),
       }),
     routes: (routes) => {
-      const deps = { postgres: lab.database.postgres, starter: lab.starter };
+      const deps = lab.parts;
       registerPipelineRuns(routes, deps);
       registerSteps(routes, deps);
     },

@@ -27,7 +27,7 @@ beforeEach(() => {
 
 type Resume = Partial<Parameters<typeof resumePipelineRun>[1]['resume']>;
 function ask(id: string, given: Resume): ReturnType<typeof resumePipelineRun> {
-  const deps = { postgres: lab.database.postgres, starter: lab.starter };
+  const deps = lab.parts;
   const resume = { params: {}, dryRun: false, ...given };
   return resumePipelineRun(deps, { projectId, id, resume });
 }
@@ -235,7 +235,10 @@ describe('a resumed run', () => {
     // what a repeated activity does
     const node = { key: 'prepare', kind: 'step', index: 0, needs: [], settings: 0 } as const;
     const before = await stepsOf(run.id);
-    const verdict = await decideStep(lab.database, { projectId, runId: run.id, node });
+    const verdict = await decideStep(
+      { ...lab.database, ...lab.written },
+      { projectId, runId: run.id, node },
+    );
     expect(verdict.verdict).toBe('reuse');
     expect(await stepsOf(run.id)).toEqual(before);
   });

@@ -24,7 +24,7 @@ beforeAll(async () => {
       return Promise.resolve({ ...who, projectId });
     },
     routes: (routes) => {
-      const deps = { postgres: lab.database.postgres, starter: lab.starter };
+      const deps = lab.parts;
       registerPipelineRuns(routes, deps);
       registerSchedules(routes, deps);
     },

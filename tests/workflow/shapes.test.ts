@@ -27,11 +27,11 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(() => lab.close());
 
-function behave({ runId, stepKey, attempt }: ExecuteStepInput): Promise<Outputs> {
-  const { failures = [], outputs = {} } = shapes.get(runId)?.behaviours?.[stepKey] ?? {};
+async function behave({ runId, stepKey, attempt }: ExecuteStepInput): Promise<Outputs> {
+  const { failures = [], outputs = {}, writes } = shapes.get(runId)?.behaviours?.[stepKey] ?? {};
   const failure = failures[attempt - 1];
-  if (failure !== undefined) return Promise.reject(stepFailure(failure, 'as told'));
-  return Promise.resolve(outputs);
+  if (failure !== undefined) throw stepFailure(failure, 'as told');
+  return writes === undefined ? outputs : { plan: await lab.written.write(writes) };
 }
 
 describe('on a real server', () => {

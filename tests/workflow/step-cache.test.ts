@@ -127,7 +127,7 @@ describe('a step with a cache', () => {
     const pipeline = cachedPlan({ ttlSeconds: 3_600 });
     const forecast = async (params: Params = {}): Promise<Record<string, string>> => {
       const start = { plan: pipeline, params };
-      const steps = await forecastPipelineRun(lab.database, { projectId, start });
+      const steps = await forecastPipelineRun(lab.parts, { projectId, start });
       return Object.fromEntries(steps.map((s) => [s.key, `${s.outcome}: ${s.reason}`]));
     };
     const none = `run: no result: no step prepare of ${pipeline.name} has succeeded before`;
@@ -142,7 +142,7 @@ describe('a step with a cache', () => {
     expect(ran).toEqual([runId]);
     // a run that failed before the step has nothing to give: its cache is asked
     const resumed = await lab.run(pipeline, { rows: 4 });
-    const deps = { postgres: lab.database.postgres, starter: lab.starter };
+    const deps = lab.parts;
     const resume = { params: { rows: 3 }, dryRun: true };
     const answer = await resumePipelineRun(deps, { projectId, id: resumed.runId, resume });
     expect(answer).toMatchObject({ steps: [{ key: 'prepare', outcome: 'reuse' }, {}] });
@@ -179,7 +179,7 @@ describe('a step with a cache', () => {
     lab.bodies = { prepare: works };
     const pipeline = cachedPlan();
     const first = await lab.run(pipeline);
-    const deps = { postgres: lab.database.postgres, starter: lab.starter };
+    const deps = lab.parts;
     const resume = { params: {}, dryRun: false, from: 'prepare' };
     const again = await resumePipelineRun(deps, { projectId, id: first.runId, resume });
     const { id } = again as PipelineRun;

@@ -137,7 +137,7 @@ describe('runs that want the same at once', () => {
     await begun;
     const other = await start(pipeline);
     await untilWaiting(other);
-    const deps = { postgres: lab.database.postgres, starter: lab.starter };
+    const deps = lab.parts;
     const steer = (action: 'pause' | 'continue'): Promise<unknown> =>
       controlPipelineRun(
         deps,
@@ -174,7 +174,7 @@ describe('runs that want the same at once', () => {
     await begun;
     const other = await start(pipeline);
     await untilWaiting(other);
-    const deps = { postgres: lab.database.postgres, starter: lab.starter };
+    const deps = lab.parts;
     const control = { action: 'skip', stepKey: 'prepare', actor: 'ada', reason: '' } as const;
     await controlPipelineRun(deps, { projectId, id: other.runId }, control);
     expect((await other.result()).status).toBe('succeeded');
@@ -241,7 +241,7 @@ describe('runs that want the same at once', () => {
     const before = await untilWaiting(other);
     const node = { key: 'prepare', kind: 'step', index: 0, needs: [], settings: 0 } as const;
     const ask = (runId: string): Promise<string> =>
-      decideStep(lab.database, { projectId, runId, node }).then(({ verdict }) => verdict);
+      decideStep(lab.parts, { projectId, runId, node }).then(({ verdict }) => verdict);
     expect([await ask(other.runId), await ask(other.runId)]).toEqual(['wait', 'wait']);
     expect(await ask(one.runId)).toBe('run'); // it has the claim already
     expect(await prepareOf(other.runId)).toEqual(before);

@@ -207,7 +207,7 @@ describe('a sub-pipeline that stands alone', () => {
       },
     };
     const run = await lab.start({ plan });
-    const deps = { postgres: lab.database.postgres, starter: lab.starter };
+    const deps = lab.parts;
     const key = { projectId, id: run.runId };
     await begun;
     while ((await lab.statuses(run.runId))['then'] !== 'skipped') await tick();
@@ -272,7 +272,7 @@ describe('the outputs of a sub-pipeline', () => {
     expect(status).toBe('succeeded');
     expect(await lab.statuses(runId)).toMatchObject({ 's.z': 'succeeded', 's#outputs': 'skipped' });
     const start = { plan, params: {} };
-    const told = await forecastPipelineRun(lab.database, { projectId, start });
+    const told = await forecastPipelineRun(lab.parts, { projectId, start });
     expect(told.find(({ key }) => key === 's#outputs')).toMatchObject({ outcome: 'skip' });
   });
 });

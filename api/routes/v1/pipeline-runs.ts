@@ -1,5 +1,6 @@
 import type { FastifyInstance } from 'fastify';
 import { z } from 'zod';
+import type { DecisionDeps } from '../../../pipelines/decisions';
 import { forecastPipelineRun } from '../../../pipelines/forecasts';
 import * as runs from '../../../pipelines/pipeline-runs';
 import { cancelPipelineRun, controlPipelineRun } from '../../../pipelines/run-controls';
@@ -36,7 +37,10 @@ const read = { config: { permission: 'pipelines:read' } } as const;
 const write = { config: { permission: 'pipelines:write' } } as const;
 
 /** Starting, watching and stopping pipeline runs. */
-export function registerPipelineRuns(app: FastifyInstance, deps: runs.PipelineRunStart): void {
+export function registerPipelineRuns(
+  app: FastifyInstance,
+  deps: runs.PipelineRunStart & DecisionDeps,
+): void {
   app.post('/api/v1/pipeline-runs', write, async (request, reply) => {
     const { projectId } = principalOf(request);
     const start = StartPipelineRun.parse(request.body);
