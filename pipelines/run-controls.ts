@@ -11,6 +11,7 @@ import {
   type PipelineRunStart,
 } from './pipeline-runs';
 import { deadlineFrom } from './run-deadlines';
+import { placeControl } from './steered-steps';
 
 /**
  * Asks a run to stop; its steps get the time to save, and its pause ends. INVALID_STATE if it has ended,
@@ -33,14 +34,22 @@ export async function cancelPipelineRun(
   return getPipelineRun(deps, cancel);
 }
 
-/** Steers a run that is under way; its workflow writes what it takes. INVALID_STATE says why it cannot be done. */
+/**
+ * Steers a run that is under way; its workflow writes what it takes. INVALID_STATE says why it cannot be done,
+ * NOT_FOUND that the run has no such step.
+ */
 export async function controlPipelineRun(
   deps: PipelineRunStart,
   key: stored.PipelineRunKey,
   control: ControlRun,
 ): Promise<PipelineRun> {
-  await assertOpen(deps, key);
-  if ((await deps.starter.controlPipelineRun(key.id, settled(control))) === 'gone') {
+  const run = await assertOpen(deps, key);
+  const { projectId } = key;
+  const asked =
+    control.action === 'skip' || control.action === 'retry'
+      ? await placeControl(deps, { projectId, run, control })
+      : settled(control);
+  if ((await deps.starter.controlPipelineRun(key.id, asked)) === 'gone') {
     throw new AppError('INVALID_STATE', `The run '${key.id}' is not under way any more.`);
   }
   return getPipelineRun(deps, key);
@@ -90,8 +99,11 @@ async function assertNoHandlers(deps: PipelineRunDeps, run: stored.PipelineRunKe
   throw new AppError('INVALID_STATE', `${message} ${hint}`);
 }
 
-async function assertOpen(deps: PipelineRunStart, key: stored.PipelineRunKey): Promise<void> {
+async function assertOpen(
+  deps: PipelineRunStart,
+  key: stored.PipelineRunKey,
+): Promise<PipelineRun> {
   const run = await getPipelineRun(deps, key);
-  if (run.endedAt === null) return;
+  if (run.endedAt === null) return run;
   throw new AppError('INVALID_STATE', `The run '${key.id}' has ended: ${run.status}.`);
 }

@@ -78,7 +78,7 @@ export type ControlRun = {
   readonly reason: string;
 } & (
   | { readonly action: 'pause' | 'continue' } // nothing new starts; what runs goes on
-  | { readonly action: 'skip' | 'retry'; readonly stepKey: string }
+  | { readonly action: 'skip' | 'retry'; readonly stepKey: string; readonly part?: number } // found by the api
   | { readonly action: 'priority'; readonly priority: number } // 1 (first) to 5, normally 3
   | { readonly action: 'deadline'; readonly deadline: string | null } // ISO time; null: none
 );

@@ -21,8 +21,12 @@ export async function interpretParts(
   });
   const parts = Array.from({ length: segments }, (_, segment) => new Part(run, segment));
   steer(async (control) => {
-    await Promise.all(parts.map((part) => part.tell(control)));
-    return undefined;
+    const told = await Promise.all(parts.map((part) => part.tell(control)));
+    if (control.action !== 'skip' && control.action !== 'retry') return undefined;
+    const { part, stepKey } = control;
+    return part === undefined || told[part] === true
+      ? undefined
+      : `the part of the run that holds '${stepKey}' has ended: resume the run when all of it has`;
   });
   const results = await scope.run(() => Promise.all(parts.map((part) => part.interpret())));
   return {
@@ -63,10 +67,11 @@ class Part {
     }
   }
 
-  /** Tells it of a change, or keeps it until the part has started; one that has ended needs no word. */
-  async tell(control: ControlRun): Promise<void> {
-    if (this.kept !== undefined && patched(WRITTEN_CONTROLS)) this.kept.push(control);
-    else await this.signal(control);
+  /** Tells it of a change, or keeps it until the part has started; false if the part has ended. */
+  async tell(control: ControlRun): Promise<boolean> {
+    if (this.kept === undefined || !patched(WRITTEN_CONTROLS)) return this.signal(control);
+    this.kept.push(control);
+    return true;
   }
 
   private async tellKept(): Promise<void> {
@@ -76,11 +81,14 @@ class Part {
     this.kept = undefined;
   }
 
-  private async signal(control: ControlRun): Promise<void> {
+  private async signal(control: ControlRun): Promise<boolean> {
     const id = segmentWorkflowId(this.run.runId, this.segment);
-    await getExternalWorkflowHandle(id)
-      .signal(controlSegment, control)
-      .catch(() => undefined);
+    try {
+      await getExternalWorkflowHandle(id).signal(controlSegment, control);
+      return true;
+    } catch {
+      return false;
+    }
   }
 }
 

@@ -1,8 +1,11 @@
 import { getPipelineRun } from '../../pipelines/pipeline-runs';
+import { controlPipelineRun } from '../../pipelines/run-controls';
 import { listSteps } from '../../pipelines/step-reasons';
 import type { Plan } from '../../schemas/plan';
 import { pipelineRunWorkflowId, segmentWorkflowId } from '../../workflows/contract';
+import { gate } from '../support/gate';
 import { plan, step } from '../support/plans';
+import { until } from '../support/step-lab';
 import {
   openWorkflowLab,
   stepFailure,
@@ -96,6 +99,37 @@ describe('a run of more steps than one workflow takes', () => {
     await started.cancel();
     expect((await started.result()).status).toBe('cancelled');
     expect(await countByStatus(started.runId)).toEqual({ cancelled: 901 });
+  });
+
+  it('says which failed steps nobody can run again: their part, or what they held up, is over', async () => {
+    const late = gate();
+    const fails = (): Promise<never> => Promise.reject(stepFailure('data', 'no such table'));
+    lab.bodies = { alone: fails, bad: fails, late: late.body };
+    const many = Array.from({ length: 410 }, (_, i) => step(`n${i}`, nothing));
+    const tail = step('tail', { ...nothing, after: ['bad', 'n409'] });
+    const run = await lab.start({
+      plan: plan([step('alone'), step('bad'), ...many, step('late'), tail]),
+    });
+    const first = lab.env.client.workflow.getHandle(segmentWorkflowId(run.runId, 0));
+    await late.begun;
+    await until(async () => (await first.describe()).status.name === 'COMPLETED');
+    await until(async () => (await lab.statuses(run.runId))['tail'] === 'skipped');
+    const retry = (stepKey: string): Promise<unknown> =>
+      controlPipelineRun(
+        { postgres: lab.database.postgres, starter: lab.starter },
+        { projectId, id: run.runId },
+        { action: 'retry', stepKey, actor: 'ada', reason: '' },
+      );
+    await expect(retry('alone')).rejects.toMatchObject({
+      code: 'INVALID_STATE',
+      message: expect.stringContaining("part of the run that holds 'alone' has ended") as string,
+    });
+    await expect(retry('bad')).rejects.toMatchObject({
+      code: 'INVALID_STATE',
+      message: expect.stringContaining("'tail', which 'bad' held up, lies in another") as string,
+    });
+    late.open();
+    expect((await run.result()).status).toBe('failed');
   });
 
   it('goes on in a new history when one foreach alone fills it', async () => {

@@ -177,9 +177,10 @@ describe('a run that is steered', () => {
     await expect(control(run, { action: 'retry', stepKey: 'first' })).rejects.toThrow(
       "the step 'first' has not failed",
     );
-    await expect(control(run, { action: 'skip', stepKey: 'nope' })).rejects.toThrow(
-      "there is no step 'nope'",
-    );
+    await expect(control(run, { action: 'skip', stepKey: 'frist' })).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+      message: `The run '${run.runId}' has no step 'frist'. Did you mean 'first'?`,
+    });
     await expect(control(run, { action: 'priority', priority: 9 })).rejects.toThrow('not 1 to 5');
     first.open();
     await run.result();

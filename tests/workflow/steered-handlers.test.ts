@@ -131,6 +131,30 @@ describe('exit handlers of a run that is steered', () => {
     });
   });
 
+  it('are told from steps: neither is changed while the other is due', async () => {
+    const [work, first] = [gate(), gate()];
+    lab.bodies = { a: work.body, 'always.h1': first.body };
+    const run = await lab.start({ plan: PLAN });
+    await work.begun;
+    await expect(control(run, skip('always.h1'))).rejects.toMatchObject({
+      code: 'INVALID_STATE',
+      message: expect.stringContaining("'always.h1' is a handler") as string,
+    });
+    await expect(control(run, skip('always.h3'))).rejects.toMatchObject({
+      code: 'NOT_FOUND',
+    });
+    work.open(true);
+    await first.begun;
+    await expect(
+      control(run, { ...CONTINUE, action: 'retry', stepKey: 'a' }),
+    ).rejects.toMatchObject({
+      code: 'INVALID_STATE',
+      message: expect.stringContaining(`anneal run resume ${run.runId} --from a`) as string,
+    });
+    first.open();
+    expect((await run.result()).status).toBe('failed');
+  });
+
   it('wait while the run is paused, and can be skipped meanwhile', async () => {
     const work = gate();
     lab.bodies = { a: work.body };
