@@ -46,7 +46,7 @@ export function createReadPipeline(deps: {
     for await (const part of found(body, 'object', file.digest)) parts.push(part as Uint8Array);
     const text = decode(Buffer.concat(parts));
     const canonical = canonicalIn(text);
-    return canonical === undefined ? deps.compile(text) : checkPlan(canonical);
+    return check(() => (canonical === undefined ? deps.compile(text) : checkPlan(canonical)));
   };
 }
 
@@ -108,7 +108,8 @@ export async function readFragment(
     if (!isArtifactRef(pipeline)) return { problem: `${dynamic.pipeline} is no artifact` };
     const { artifact: artifactId } = pipeline;
     const written = await readPipeline({ projectId, artifactId });
-    return placeFragment(asked, { plan: written, artifactId, digest: planId(written) });
+    const place = { plan: written, artifactId, digest: planId(written) };
+    return check(() => placeFragment(asked, place));
   } catch (error) {
     if (error instanceof ExpressionError) return { problem: error.message };
     if (!isAppError(error) || error.row.retryable) throw error;
@@ -131,6 +132,18 @@ export function placeFragment(
   const inPlace = graftProblems(grafted, node.key);
   return inPlace.length > 0 ? { problem: describe(inPlace) } : { plan: grafted, written };
 }
+
+/** Checks a text; what goes wrong with it does so every time, so it is refused and not tried again. */
+function check<T>(work: () => T): T {
+  try {
+    return work();
+  } catch (error) {
+    if (isAppError(error) || error instanceof ExpressionError) throw error;
+    const why = error instanceof Error ? error.message.slice(0, WHY_CHARS_MAX) : 'no reason given';
+    throw refusal(`cannot be checked: ${why}.`);
+  }
+}
+const WHY_CHARS_MAX = 200;
 
 const REASON_CHARS_MAX = 4_000;
 

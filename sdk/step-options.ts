@@ -100,7 +100,7 @@ function choices<T extends string>(
   const words: readonly string[] = known;
   if (value === undefined) return undefined;
   const list: unknown[] = Array.isArray(value) ? value : [value];
-  const wrong = list.find((word) => !words.includes(String(word)));
+  const wrong = list.find((word) => !isText(word) || !words.includes(word));
   if (Array.isArray(value) && wrong === undefined) return value as T[];
   const hint = suggest(String(wrong), words);
   reader.report([outer, key], `must be a list of: ${words.join(', ')}.${hint}`);

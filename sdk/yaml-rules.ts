@@ -25,12 +25,13 @@ export function findYamlProblems(document: Document): YamlProblem[] {
   const add = (message: string, node: unknown): void => {
     problems.push({ message, offset: isNode(node) ? node.range?.[0] : undefined });
   };
-  // a work list: linear in the size of the file, which the parser's own check of keys is not
+  // a work list: linear in the size of the file, which the parser's own check of keys is not; one by
+  // one, since a list may be longer than a call can have arguments
   const work: unknown[] = [document.contents];
   for (let node = work.pop(); node !== undefined; node = work.pop()) {
     if (isAlias(node)) add(ALIAS, node);
-    else if (isSeq(node)) work.push(...node.items.filter(isNode));
-    else if (isMap(node)) work.push(...checkMap(node, add));
+    else if (isSeq(node)) for (const item of node.items) if (isNode(item)) work.push(item);
+    if (isMap(node)) for (const inner of checkMap(node, add)) work.push(inner);
   }
   return problems.sort((a, b) => (a.offset ?? 0) - (b.offset ?? 0));
 }

@@ -90,6 +90,16 @@ describe('pipelines in YAML', () => {
     ['a wrong version', 'version: 2\nname: p\nsteps: { a: { run: x } }\n', 'must be 1'],
     ['no steps', 'version: 1\nname: p\n', 'is missing'],
     ['broken YAML', 'version: [1\n', 'Flow sequence'],
+    [
+      'a word inside a list',
+      wrap('  a: { run: x, retry: { on: [[oom]] } }\n'),
+      'must be a list of',
+    ],
+    [
+      'an endless list',
+      `version: 1\nname: p\nsteps: [${'1,'.repeat(200_000)}]`,
+      'must be a mapping',
+    ],
     ['a key given twice', wrap('  a: { run: x }\n  a: { run: y }\n'), 'twice'],
     ['an alias', 'version: 1\nname: p\nsteps: { a: &x { run: y }, b: *x }\n', 'alias'],
     [
