@@ -31,7 +31,7 @@ const DEPTH_MAX = 64;
 export function createReadPipeline(deps: {
   readonly postgres: Postgres;
   readonly objects: Pick<ObjectStore, 'get'>;
-  readonly compile: (text: string) => Plan;
+  readonly compile: (text: string) => Plan | Promise<Plan>;
 }): ReadPipeline {
   return async ({ projectId, artifactId }) => {
     const row = await selectArtifact(deps.postgres, { projectId, id: artifactId });
@@ -109,7 +109,7 @@ export async function readFragment(
     const { artifact: artifactId } = pipeline;
     const written = await readPipeline({ projectId, artifactId });
     const place = { plan: written, artifactId, digest: planId(written) };
-    return check(() => placeFragment(asked, place));
+    return await check(() => placeFragment(asked, place));
   } catch (error) {
     if (error instanceof ExpressionError) return { problem: error.message };
     if (!isAppError(error) || error.row.retryable) throw error;
@@ -134,9 +134,9 @@ export function placeFragment(
 }
 
 /** Checks a text; what goes wrong with it does so every time, so it is refused and not tried again. */
-function check<T>(work: () => T): T {
+async function check<T>(work: () => T | Promise<T>): Promise<T> {
   try {
-    return work();
+    return await work();
   } catch (error) {
     if (isAppError(error) || error instanceof ExpressionError) throw error;
     const why = error instanceof Error ? error.message.slice(0, WHY_CHARS_MAX) : 'no reason given';

@@ -7,12 +7,12 @@ import { AppError } from '../errors/app-error';
 import { createReadPipeline } from '../pipelines/fragments';
 import { startJanitor } from '../pipelines/janitor';
 import { registerModel, type RegisterModelDeps } from '../registry/register';
-import { compileWritten } from '../sdk/pipeline-yaml';
 import { openObjects } from '../storage/objects/open';
 import type { ObjectStore } from '../storage/objects/store';
 import { openPostgres } from '../storage/postgres/client';
 import { CONTROL_QUEUE } from '../workflows/contract';
 import { workflowSource } from './bundle';
+import { createCompiler } from './compile';
 import { createSender } from './notifications';
 import { heartbeats } from './heartbeats';
 import { connectTemporal, installRuntime, logLine, stopSignal } from './runtime';
@@ -59,7 +59,7 @@ async function main(): Promise<void> {
     ...workflowSource(),
     activities: createActivities({
       postgres,
-      readPipeline: createReadPipeline({ postgres, objects, compile: compileWritten }),
+      readPipeline: createReadPipeline({ postgres, objects, compile: createCompiler() }),
       registerModel: (input) => registerModel(registry, input),
       sendNotification: createSender({
         url: config.ANNEAL_NOTIFY_URL,
