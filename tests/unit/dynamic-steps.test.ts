@@ -5,6 +5,7 @@ import { fragmentProblems, graftPlan, graftProblems } from '../../dag/fragments'
 import { placeSteps, showGraph } from '../../dag/placed-graph';
 import { renderGraph } from '../../cli/graph-text';
 import { isAppError } from '../../errors/app-error';
+import { verdictOf } from '../../pipelines/expansions';
 import { placeFragment } from '../../pipelines/fragments';
 import type { DynamicSpec, Plan } from '../../schemas/plan';
 import { compileWritten, compileYaml } from '../../sdk/pipeline-yaml';
@@ -263,6 +264,24 @@ outputs: { r: steps.a.outputs.v, unused: params.rows }`),
       ['search', 'join'],
       ['last', 'step'],
     ]);
+  });
+
+  it('is due with what waits for it, and asks for results in a resumed run', () => {
+    const { plan } = dynamic('}\n  last: { run: x, after: [search], deadline: 90s');
+    const text =
+      'steps: { a: { run: x }, b: { run: x, after: [a], deadline: 30s }, c: { run: x } }';
+    const grafted = graftPlan(plan, new Map([['search', compileYaml(wrap(text))]]));
+    const node = expandGraph(plan, {}).nodes[1];
+    if (node === undefined) throw new Error('no node');
+    const expanded = expandItems(grafted, node, { scope: {}, item: undefined });
+    const told = (resumedFrom: string | null) => {
+      const run = { params: {}, resumedFrom };
+      const { items, settings } = verdictOf({ run, plan: grafted, node, expanded });
+      return items.map(({ settings: at }) => settings?.kinds[settings.of[at] ?? -1]);
+    };
+    expect(told(null).map((one) => one?.dueSeconds)).toEqual([30, 30, 90]);
+    expect(told(null).map((one) => one?.conditional)).toEqual([false, false, false]);
+    expect(told('r0').map((one) => one?.conditional)).toEqual([true, true, true]);
   });
 
   it('is shown as unknown until it is there', () => {

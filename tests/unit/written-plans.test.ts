@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { expandGraph, expandItems } from '../../dag/expand';
 import { ExpressionError } from '../../dag/expressions';
+import { graftPlan } from '../../dag/fragments';
 import { rowOf, templatesOf } from '../../dag/templates';
 import { isAppError } from '../../errors/app-error';
 import { placeFragment } from '../../pipelines/fragments';
@@ -125,5 +126,50 @@ outputs: { v: 'steps.one.outputs[0].v' }`),
       }),
       { seed: 1, numRuns: 800 },
     );
+  });
+});
+
+describe('two pipelines in one run', () => {
+  const given = compileYaml(`version: 1
+name: p
+params: { yes: true }
+steps:
+  write: { run: x, outputs: { plan: pipeline } }
+  first: { pipeline: steps.write.outputs.plan, if: params.yes }
+  second: { pipeline: steps.write.outputs.plan }`);
+  const written = compileYaml(`version: 1
+name: w
+steps:
+  list: { run: x, outputs: { v: value } }
+  each: { run: x, pool: gpu, foreach: { i: steps.list.outputs.v } }`);
+  const grafted = graftPlan(given, new Map(['first', 'second'].map((key) => [key, written])));
+  const run = { params: { yes: true }, resumedFrom: null };
+
+  it('have the settings that the run gave them, whichever came first', () => {
+    // the second one came first, behind the three of the plan: its foreach is at 3 + 1
+    const node = { key: 'second.each', kind: 'expand', index: 2, needs: [], settings: 4 } as const;
+    const lists = { params: {}, item: {}, steps: { list: { outputs: { v: [1, 2] } } } };
+    const expanded = expandItems(grafted, node, { scope: lists, item: undefined });
+    const { items } = verdictOf({ run, plan: grafted, node, expanded });
+    expect(items.map(({ key, settings }) => [key, settings])).toEqual([
+      ['second.each[0]', 4],
+      ['second.each[1]', 4],
+    ]);
+    // those of the rows are the positions in the plan, where the first one stands first
+    expect(expanded.nodes.map(({ settings }) => settings)).toEqual([6, 6]);
+  });
+
+  it('are shown with their steps; the condition had its place before', () => {
+    expect(
+      expandGraph(grafted, { yes: true }).nodes.map(({ key, kind }) => `${key} ${kind}`),
+    ).toEqual([
+      'write step',
+      'first.list step',
+      'first.each expand',
+      'first join',
+      'second.list step',
+      'second.each expand',
+      'second join',
+    ]);
   });
 });

@@ -70,28 +70,31 @@ describe('a command', () => {
     expect(lines.join('\n')).not.toContain('secret-of-the-node');
   });
 
-  it('gets what another step has left behind', async () => {
-    const given = plan([
-      step('make', {
-        argv: ['sh', '-c', 'printf 1,2 > data.csv'],
-        outputs: { table: { kind: 'file', path: 'data.csv' } },
-      }),
-      step('train', {
-        argv: [
-          'sh',
-          '-c',
-          'cat "$ANNEAL_INPUT_TABLE"; echo; cat "$1"',
-          'x',
-          '${{ inputs.table.path }}',
-        ],
-        inputs: { table: 'steps.make.outputs.table' },
-      }),
-    ]);
-    const { runId } = await lab.begin(given);
-    expect(await runStep(lab, runId, { stepKey: 'make' })).toMatchObject({ kind: 'succeeded' });
-    expect(await runStep(lab, runId)).toMatchObject({ kind: 'succeeded' });
-    expect(await lab.logs(runId)).toEqual(['stdout: 1,2', 'stdout: 1,2']);
-  });
+  it.each(['file', 'pipeline'] as const)(
+    'gets a %s that another step has left behind',
+    async (kind) => {
+      const given = plan([
+        step('make', {
+          argv: ['sh', '-c', 'printf 1,2 > data.csv'],
+          outputs: { table: { kind, path: 'data.csv' } },
+        }),
+        step('train', {
+          argv: [
+            'sh',
+            '-c',
+            'cat "$ANNEAL_INPUT_TABLE"; echo; cat "$1"',
+            'x',
+            '${{ inputs.table.path }}',
+          ],
+          inputs: { table: 'steps.make.outputs.table' },
+        }),
+      ]);
+      const { runId } = await lab.begin(given);
+      expect(await runStep(lab, runId, { stepKey: 'make' })).toMatchObject({ kind: 'succeeded' });
+      expect(await runStep(lab, runId)).toMatchObject({ kind: 'succeeded' });
+      expect(await lab.logs(runId)).toEqual(['stdout: 1,2', 'stdout: 1,2']);
+    },
+  );
 
   it.each([
     ['exit 3', 'echo bad input >&2; exit 3', 'crash', 'it ended with exit code 3: bad input'],
