@@ -91,7 +91,21 @@ export async function planOfRun(
   );
 }
 
+/** How many steps something holds that may be a plan, at any depth. */
+function countGiven(given: unknown, depth = 0): number {
+  const steps: unknown =
+    given !== null && typeof given === 'object' && 'steps' in given && given.steps;
+  if (!Array.isArray(steps) || depth > PLAN_LIMITS.depthMax) return 0;
+  return steps.reduce<number>((sum, step) => sum + countGiven(step, depth + 1), steps.length);
+}
+
 function parsePlan(given: unknown): Plan {
+  const count = countGiven(given);
+  if (count > PLAN_LIMITS.stepsMax) {
+    // what is far too large is not looked at in detail: its problems alone would take many seconds
+    const message = `are ${count}; at most ${PLAN_LIMITS.stepsMax}: join some of them.`;
+    throw invalidPlan('plan', [{ path: 'steps', message }]);
+  }
   const parsed = Plan.safeParse(given);
   if (parsed.success) return parsed.data;
   const problems = parsed.error.issues.map((issue) => ({

@@ -34,6 +34,16 @@ describe('the limits of a plan', () => {
     ]);
   });
 
+  it('are seen before anything of what is far too large is looked at', () => {
+    const given = (steps: unknown[]) => ({ version: 1, name: 'p', params: {}, steps });
+    const prepare = (steps: unknown[]) => () => preparePlan({ plan: given(steps), params: {} });
+    const many = Array<unknown>(10_001).fill({});
+    const alone = 'are 10001; at most 10000: join some of them.';
+    expect(messages(prepare(many))).toEqual([alone]);
+    expect(messages(prepare([{ name: 'g', steps: many.slice(1) }]))).toEqual([alone]);
+    expect(messages(prepare(many.slice(1))).length).toBeGreaterThan(1);
+  });
+
   it('are 10,000 nodes of a run, joins not counted', () => {
     const each = step('each', { foreach: { i: 'params.list' }, itemsMax: 10_000 });
     const list = { type: 'list' as const };
