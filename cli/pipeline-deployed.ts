@@ -85,13 +85,14 @@ function registerList(pipeline: Command): void {
 }
 
 function describe(shown: ShownPipeline): string[] {
-  const { name, version, params, schedule, lastRun, triggers } = shown;
+  const { name, version, params, schedule, lastRun, lastError, triggers } = shown;
   const given = Object.entries(params).map(([key, value]) => `${key}=${JSON.stringify(value)}`);
   return [
     `${name} version ${version}${given.length === 0 ? '' : `, ${given.join(' ')}`}`,
     ...describeTriggers(triggers).map((line) => `on ${line}`),
     ...describeSchedule(schedule),
     ...(lastRun === null ? [] : [`last run: ${lastRun.id} ${lastRun.status}`]),
+    ...(lastError === null ? [] : [`at ${lastError.at}: ${lastError.message}`]),
   ];
 }
 

@@ -1,6 +1,6 @@
 import type { RunTrigger } from '../schemas/run-triggers';
 import type { Timing } from '../schemas/schedules';
-import type { Triggers } from '../schemas/triggers';
+import type { DatasetTrigger, ModelTrigger, Triggers } from '../schemas/triggers';
 
 /** When a schedule runs, in a few words. */
 export function whenOf({ cron, everySeconds, timezone }: Timing): string {
@@ -8,11 +8,24 @@ export function whenOf({ cron, everySeconds, timezone }: Timing): string {
 }
 
 /** What starts runs of a deployed pipeline, one line each. */
-export function describeTriggers({ schedule, webhook }: Triggers): string[] {
+export function describeTriggers(triggers: Triggers): string[] {
+  const { schedule, webhook, models = [], datasets = [] } = triggers;
   return [
     ...(schedule === undefined ? [] : [`schedule ${describeTiming(schedule)}`]),
     ...(webhook === undefined ? [] : [`webhook${describeParams(webhook.params)}`]),
+    ...models.map((model) => `model ${describeModel(model)}${describeParams(model.params)}`),
+    ...datasets.map((dataset) => `dataset ${datasetOf(dataset)}${describeParams(dataset.params)}`),
   ];
+}
+
+function describeModel({ name, event, alias }: ModelTrigger): string {
+  if (event === 'version') return `${name}, new version`;
+  return alias === undefined ? `${name}, any alias` : `${name}@${alias}`;
+}
+
+/** What a dataset is called among events. */
+export function datasetOf({ pipeline, step, output }: Omit<DatasetTrigger, 'params'>): string {
+  return `${pipeline}/${step}/${output}`;
 }
 
 function describeParams(params: Readonly<Record<string, string>>): string {

@@ -18,6 +18,7 @@ import { artifactRootOf } from '../tracker/artifact-files';
 import { commitArtifact, linkArtifact } from '../tracker/artifacts';
 import type { ArtifactDeps } from '../tracker/artifacts';
 import type { Metrics } from '../tracker/metrics';
+import { announceDatasets } from './datasets';
 import { endStepTokens } from './step-tokens';
 
 export interface CommitDeps extends ArtifactDeps {
@@ -53,6 +54,7 @@ export async function commitAttempt(
     await endStepTokens(sql, { ...attempt, stepKeys: [attempt.stepKey] });
     const first = found(await commitOutputs(sql, { ...attempt, outputs }), 'step', attempt.stepKey);
     await insertStepArtifacts(sql, { ...attempt, role: 'output', artifacts: artifactsOf(first) });
+    await announceDatasets(sql, attempt, step);
     if (step.spec.cache !== undefined) await releaseWork(sql, attempt);
     await endAttempt(sql, { ...attempt, status: 'succeeded', exitCode: 0 });
     const { projectId, runId: pipelineRunId } = attempt;

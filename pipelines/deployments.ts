@@ -7,10 +7,12 @@ import type { Plan } from '../schemas/plan';
 import type { ScheduleSpec } from '../schemas/schedules';
 import type { Sql } from '../storage/postgres/client';
 import * as stored from '../storage/postgres/deployments';
+import { replaceEventTriggers } from '../storage/postgres/event-triggers';
 import { waitForLock } from '../storage/postgres/locks';
 import { insertPlan } from '../storage/postgres/plans';
 import { findSchedule } from '../storage/postgres/schedules';
 import { describeChanges, type Comparable } from './deployment-changes';
+import { subjectsOf } from './events';
 import { applyHook, hookPath, type HookDeps } from './hooks';
 import { checkPlan, preparePlan } from './plans';
 import { assertOneClock, removeSchedule, writeSchedule, type ScheduleDeps } from './schedules';
@@ -56,6 +58,7 @@ export async function deploy(
             'deployment',
             name,
           );
+    await replaceEventTriggers(sql, { ...by, subjects: subjectsOf(triggers) });
     await applySchedule(deps, sql, { ...by, deployment, plan });
     return { deployment, changes, hook: await applyHook(deps, sql, { ...by, triggers }) };
   });

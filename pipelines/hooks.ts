@@ -1,5 +1,5 @@
 import { createHash } from 'node:crypto';
-import { paramsOfTriggers, renderTriggerParams } from '../dag/trigger-params';
+import { paramsOfHook, renderTriggerParams } from '../dag/trigger-params';
 import { AppError, isAppError } from '../errors/app-error';
 import type { Deployment, HookToken } from '../schemas/deployments';
 import type { PipelineRun } from '../schemas/pipeline-runs';
@@ -71,8 +71,8 @@ export async function startByHook(
   const before = await findByKey(deps, projectId, runKey);
   if (before !== undefined) return before;
   const { triggers } = await currentDeployment(deps, key);
-  const hook = paramsOfTriggers(triggers).find(({ scope }) => scope === 'body');
-  const params = hook === undefined ? {} : renderTriggerParams(hook, call.body);
+  const { webhook } = triggers;
+  const params = webhook === undefined ? {} : renderTriggerParams(paramsOfHook(webhook), call.body);
   const trigger = { kind: 'webhook' as const, subject: name, chain: [] };
   const start = { params, trigger, priority: undefined, runKey };
   return startDeployed(deps, key, start).catch(async (error: unknown) => {

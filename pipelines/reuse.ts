@@ -6,6 +6,7 @@ import type { StepKey, StoredStep } from '../storage/postgres/steps';
 import { recordTransitions, type RecordedTransition } from '../storage/postgres/transitions';
 import type { PipelineRun } from '../schemas/pipeline-runs';
 import { contentOf, type Content } from './content-keys';
+import { announceDatasets } from './datasets';
 import type { PipelineRunDeps } from './pipeline-runs';
 import { explainMiss, findResult, type WantedResult } from './results';
 import { renderStep } from './step-scope';
@@ -49,7 +50,7 @@ export async function decideReuse(deps: PipelineRunDeps, decided: Decided): Prom
   }
   const wanted = { ...decided, content };
   const from = await findResult(deps.postgres, wanted);
-  if (from !== undefined) return take(deps, { key, content, from });
+  if (from !== undefined) return take(deps, { step, key, content, from });
   if (isCached) return claim(deps, wanted);
   await stored.noteContent(deps.postgres, {
     ...key,
@@ -73,7 +74,7 @@ async function claim(deps: PipelineRunDeps, wanted: Wanted): Promise<ReuseVerdic
     await releaseWork(sql, key);
     return { from };
   });
-  if ('from' in claimed) return take(deps, { key, content, from: claimed.from });
+  if ('from' in claimed) return take(deps, { step, key, content, from: claimed.from });
   if (!claimed.isOurs) return wait(deps, wanted, claimed.holder);
   const why = await explainMiss(deps.postgres, wanted);
   const note = claimed.before === undefined ? why : `${why}; ${unfinished(claimed.before)}`;
@@ -127,13 +128,14 @@ async function workOut(
 /** Commits the result of another step to this one. */
 async function take(
   deps: PipelineRunDeps,
-  taken: { readonly key: StepKey; readonly content: Content; readonly from: stored.ReusableStep },
+  taken: Pick<Wanted, 'step' | 'key' | 'content'> & { readonly from: stored.ReusableStep },
 ): Promise<ReuseVerdict> {
-  const { key, from } = taken;
+  const { step, key, from } = taken;
   const reason = `same content as run ${from.runId}, step ${from.stepKey}`;
   await deps.postgres.transaction(async (sql) => {
     await record(sql, key, { state: 'cached', status: 'succeeded', reason });
     await stored.reuseOutputs(sql, { ...key, ...taken, note: reason });
+    await announceDatasets(sql, key, step);
   });
   return reuse(reason);
 }

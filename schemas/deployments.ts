@@ -53,7 +53,11 @@ const LastRun = z.object({
   createdAt: z.iso.datetime(),
 });
 /** A pipeline that is deployed: its newest version, and how its newest run stands. */
-export const DeployedPipeline = Deployment.extend({ lastRun: LastRun.nullable() });
+export const DeployedPipeline = Deployment.extend({
+  lastRun: LastRun.nullable(),
+  /** The last event since it was deployed that should have started a run and did not. */
+  lastError: z.object({ message: z.string(), at: z.iso.datetime() }).nullable(),
+});
 export type DeployedPipeline = z.infer<typeof DeployedPipeline>;
 
 /** All that is known of one: also the times to come and the versions before, newest first. */

@@ -8,7 +8,7 @@ const LATER = new Set([
 ]); // prettier-ignore
 
 /** What starts runs of a pipeline. */
-const ON_KEYS = new Set(['schedule', 'webhook']);
+const ON_KEYS = new Set(['schedule', 'webhook', 'dataset']);
 
 /** A place in a pipeline: which keys may stand there, and how to report others. */
 interface Place {

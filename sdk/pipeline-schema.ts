@@ -8,6 +8,7 @@ import {
   ParamSpec,
 } from '../schemas/plan';
 import { OverlapPolicy } from '../schemas/schedules';
+import { LISTENS_MAX } from '../schemas/triggers';
 
 /**
  * The shape of a pipeline file for editors: names, types and choices. What only the compiler can tell
@@ -146,12 +147,32 @@ const Schedule = z.union([
 const TriggerParams = z
   .record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.array(z.json())]))
   .describe('Params: expressions over what the trigger brings along.');
+const ModelEvent = z.strictObject({
+  name: z.string(),
+  event: z.enum(['version', 'alias']).optional().describe('version, unless an alias is named.'),
+  alias: z.string().optional().describe('Only when this alias is set.'),
+  params: TriggerParams.optional(),
+});
+const DatasetEvent = z.strictObject({
+  pipeline: z.string().describe('Whose runs commit it.'),
+  step: z.string(),
+  output: z.string(),
+  params: TriggerParams.optional(),
+});
 const On = z.strictObject({
   schedule: Schedule.optional().describe('Starts runs by the clock.'),
   webhook: z
     .union([z.boolean(), z.strictObject({ params: TriggerParams.optional() })])
     .optional()
     .describe('Starts a run for each call with its token; params over body.'),
+  model: z
+    .union([ModelEvent, z.array(ModelEvent).max(LISTENS_MAX)])
+    .optional()
+    .describe('Starts a run for each new version or alias; params over event.'),
+  dataset: z
+    .union([DatasetEvent, z.array(DatasetEvent).max(LISTENS_MAX)])
+    .optional()
+    .describe('Starts a run for each dataset that differs from the one before; params over event.'),
 });
 
 /** A pipeline file as the compiler takes it, before names and references are checked. */

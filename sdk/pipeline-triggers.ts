@@ -1,5 +1,4 @@
 import { given } from '../dag/given';
-import { literal, printExpression } from '../dag/expression-text';
 import { suggest } from '../dag/suggest';
 import { triggerProblems } from '../dag/trigger-params';
 import type { Plan } from '../schemas/plan';
@@ -8,10 +7,12 @@ import type { Triggers } from '../schemas/triggers';
 import { parseDuration } from '../dag/durations';
 import type { Report } from './pipeline-document';
 import { checkKeys, isRecord } from './pipeline-keys';
+import { listToDocument, readDatasets, readModels } from './pipeline-events';
 import { parsePath, type PathParts } from './problem-path';
 import { isText, StepReader } from './step-reader';
+import { readExpressions } from './trigger-expressions';
 
-const KEYS = ['schedule', 'webhook'];
+const KEYS = ['schedule', 'webhook', 'model', 'dataset'];
 const SCHEDULE_KEYS = ['cron', 'every', 'timezone', 'overlap', 'catch_up', 'jitter'];
 const DEFAULTS = Timing.parse({});
 /** Temporal alone knows all that a cron expression may be; it says the rest when one is deployed. */
@@ -30,11 +31,20 @@ export function readTriggers(value: unknown, params: Plan['params'], report: Rep
   const triggers = given({
     schedule: readSchedule(value['schedule'], report),
     webhook: readWebhook(value['webhook'], report),
+    models: readModels(value['model'], report),
+    datasets: readDatasets(value['dataset'], report),
   });
   for (const { path, message } of triggerProblems({ params }, triggers)) {
-    report(parsePath(path), message);
+    report(placeOf(parsePath(path), value), message);
   }
   return triggers;
+}
+
+/** A single model or dataset stands there by itself, not in a list. */
+function placeOf(path: PathParts, on: Readonly<Record<string, unknown>>): PathParts {
+  const [, key = '', position] = path;
+  const isAlone = typeof position === 'number' && isRecord(on[key]);
+  return isAlone ? [...path.slice(0, 2), ...path.slice(3)] : path;
 }
 
 function readSchedule(value: unknown, report: Report): Timing | undefined {
@@ -77,26 +87,6 @@ function readWebhook(value: unknown, report: Report): Triggers['webhook'] {
   return { params: readExpressions(value['params'], [...path, 'params'], report) };
 }
 
-/** A mapping of params to expressions; a number, a truth value or a list stands for itself. */
-function readExpressions(value: unknown, path: PathParts, report: Report): Record<string, string> {
-  if (value === undefined || value === null) return {};
-  if (!isRecord(value)) {
-    report(path, 'must be a mapping of params to expressions.');
-    return {};
-  }
-  const texts = Object.entries(value).map(([name, given]): [string, string] => {
-    const isPlain = ['number', 'boolean'].includes(typeof given) || Array.isArray(given);
-    if (isText(given) || isPlain) return [name, isText(given) ? given : textOf(given)];
-    report([...path, name], 'must be an expression.');
-    return [name, 'null'];
-  });
-  return Object.fromEntries(texts);
-}
-
-function textOf(value: unknown): string {
-  return printExpression(literal(value));
-}
-
 function seconds(
   reader: StepReader,
   key: string,
@@ -132,10 +122,13 @@ function overlapRule({ overlap }: Readonly<Record<string, unknown>>): string {
 }
 
 /** Triggers as the pipeline language writes them; undefined if there are none. */
-export function triggersToDocument({ schedule, webhook }: Triggers): object | undefined {
+export function triggersToDocument(triggers: Triggers): object | undefined {
+  const { schedule, webhook, models, datasets } = triggers;
   const mapping = given({
     schedule: schedule && scheduleToDocument(schedule),
     webhook: webhook && (Object.keys(webhook.params).length > 0 ? webhook : true),
+    model: listToDocument(models),
+    dataset: listToDocument(datasets),
   });
   return Object.keys(mapping).length > 0 ? mapping : undefined;
 }

@@ -7,6 +7,27 @@ export interface OnOptions {
   readonly schedule?: string | ScheduleOptions;
   /** By a call with a token; its JSON body may give params: `{ ref: 'body.ref' }`. */
   readonly webhook?: boolean | { readonly params?: TriggerParams };
+  /** By a new version of a model, or by an alias that is set to one; several as a list. */
+  readonly model?: ModelOptions | readonly ModelOptions[];
+  /** By a dataset that a run of a pipeline has committed, if it differs from the one before. */
+  readonly dataset?: DatasetOptions | readonly DatasetOptions[];
+}
+
+/** `params` are expressions over `event`: model, version and run; of an alias also alias and previous. */
+export interface ModelOptions {
+  readonly name: string;
+  /** `version` unless told, or unless an alias is named. */
+  readonly event?: 'version' | 'alias';
+  readonly alias?: string;
+  readonly params?: TriggerParams;
+}
+
+/** `params` are expressions over `event`: pipeline, run, step, output and artifact. */
+export interface DatasetOptions {
+  readonly pipeline: string;
+  readonly step: string;
+  readonly output: string;
+  readonly params?: TriggerParams;
 }
 
 /** A param of the pipeline → an expression, or a plain value. */

@@ -6,6 +6,7 @@ import { loadConfig } from '../config/config';
 import { AppError } from '../errors/app-error';
 import { createReadPipeline } from '../pipelines/fragments';
 import { startJanitor } from '../pipelines/janitor';
+import { startOutbox } from '../pipelines/outbox';
 import { registerModel, type RegisterModelDeps } from '../registry/register';
 import { openObjects } from '../storage/objects/open';
 import type { ObjectStore } from '../storage/objects/store';
@@ -23,6 +24,9 @@ const CACHED_WORKFLOWS_MAX = 300;
 const ACTIVITIES_MAX = 2000;
 /** Bookkeeping ends within seconds; what does not is repeated by the next worker. */
 const SHUTDOWN_FORCE_TIME = '20s';
+
+/** Between two looks for events that start runs: an empty one is a look at an empty index. */
+const EVENTS_EVERY_MS = 1_000;
 
 /**
  * The SDK takes a stack trace of every promise of a workflow, through source maps; with ten frames it
@@ -83,8 +87,9 @@ async function main(): Promise<void> {
     { postgres, findEndedWorkflows: (runIds) => starter.findEndedWorkflows(runIds) },
     { everyMs: config.ANNEAL_JANITOR_SECONDS * 1000, log: logLine },
   );
+  const outbox = startOutbox({ postgres, starter, log: logLine }, { everyMs: EVENTS_EVERY_MS });
   await running;
-  await janitor.stop();
+  await Promise.all([janitor.stop(), outbox.stop()]);
   await Promise.all([connection.close(), starter.close(), postgres.close()]);
 }
 

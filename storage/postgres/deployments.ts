@@ -38,10 +38,15 @@ WITH inserted AS (
 SELECT * FROM inserted`;
 const POINT = `
 INSERT INTO deployed_pipelines (project_id, name, version) VALUES ($1, $2, $3)
-ON CONFLICT (project_id, name) DO UPDATE SET version = excluded.version`;
+ON CONFLICT (project_id, name) DO UPDATE
+SET version = excluded.version, last_error = NULL, last_error_at = NULL`;
+const FAIL = `
+UPDATE deployed_pipelines SET last_error = $3, last_error_at = now()
+WHERE project_id = $1 AND name = $2`;
 const FIND = `SELECT ${COLUMNS} FROM ${CURRENT} WHERE p.project_id = $1 AND p.name = $2`;
 const LIST = `
-SELECT ${COLUMNS}, r.id AS run_id, r.status AS run_status, r.created_at AS run_created_at
+SELECT ${COLUMNS}, p.last_error, p.last_error_at,
+  r.id AS run_id, r.status AS run_status, r.created_at AS run_created_at
 FROM ${CURRENT}
 LEFT JOIN LATERAL (
   SELECT id, status, created_at FROM pipeline_runs
@@ -115,6 +120,10 @@ export async function listDeployedPipelines(
   const values = [list.projectId, list.after ?? '', list.name ?? null, list.limit];
   return (await sql.query<RowWithRun>(LIST, values)).map((row) => ({
     ...toDeployment(row),
+    lastError:
+      row.last_error === null || row.last_error_at === null
+        ? null
+        : { message: row.last_error, at: row.last_error_at.toISOString() },
     lastRun:
       row.run_id === null || row.run_status === null || row.run_created_at === null
         ? null
@@ -129,6 +138,14 @@ export async function listDeployments(
 ): Promise<Deployment[]> {
   const rows = await sql.query<Row>(HISTORY, [list.projectId, list.name, list.limit]);
   return rows.map(toDeployment);
+}
+
+/** Keeps why an event did not start a run of a deployed pipeline. */
+export async function failDeployment(
+  sql: Sql,
+  failed: DeploymentKey & { readonly message: string },
+): Promise<void> {
+  await sql.query(FAIL, [failed.projectId, failed.name, failed.message]);
 }
 
 /** Ends a deployment; its versions and runs stay. */
@@ -152,6 +169,8 @@ interface Row {
   readonly deployed_at: Date;
 }
 interface RowWithRun extends Row {
+  readonly last_error: string | null;
+  readonly last_error_at: Date | null;
   readonly run_id: string | null;
   readonly run_status: PipelineRunStatus | null;
   readonly run_created_at: Date | null;

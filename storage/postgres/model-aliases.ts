@@ -51,7 +51,7 @@ WITH changed AS (
 ), announced AS (
   ${INSERT_OUTBOX}
   SELECT $1, 'model_alias.changed', jsonb_build_object('model', $2::text, 'alias', $3::text,
-    'from', previous_version, 'to', version, 'revision', revision)
+    'from', previous_version, 'to', version, 'revision', revision, 'actor', $7::text)
   FROM changed
 )
 SELECT version, previous_version, revision FROM changed`;

@@ -68,7 +68,8 @@ WITH counter AS (
   FROM inserted
 ), announced AS (
   ${INSERT_OUTBOX}
-  SELECT $1, 'model_version.created', jsonb_build_object('model', $2::text, 'version', version)
+  SELECT $1, 'model_version.created', jsonb_build_object('model', $2::text, 'version', version,
+    'actor', $10::text, 'trackedRunId', $4::text)
   FROM inserted
 )
 SELECT version FROM inserted`;

@@ -23,3 +23,30 @@ export async function listOutbox(
 ): Promise<OutboxEvent[]> {
   return sql.query<OutboxEvent>(LIST, [wanted.projectId, wanted.topic, wanted.limit]);
 }
+
+/** An event that this transaction has taken; it is another's again if the transaction fails. */
+export interface TakenEvent extends OutboxEvent {
+  readonly projectId: string;
+  readonly at: Date;
+}
+// others pass over what somebody is at
+const TAKE = `
+SELECT id, project_id AS "projectId", topic, body, at FROM outbox
+WHERE topic = ANY ($1)
+ORDER BY id
+LIMIT 1
+FOR UPDATE SKIP LOCKED`;
+const DELETE = 'DELETE FROM outbox WHERE id = $1';
+
+/** Takes the oldest event of these topics that nobody else is at. */
+export async function takeEvent(
+  sql: Sql,
+  topics: readonly string[],
+): Promise<TakenEvent | undefined> {
+  return (await sql.query<TakenEvent>(TAKE, [topics]))[0];
+}
+
+/** Removes an event that was delivered. */
+export async function deleteEvent(sql: Sql, id: number): Promise<void> {
+  await sql.query(DELETE, [id]);
+}

@@ -94,6 +94,8 @@ CREATE TABLE deployed_pipelines (
   project_id text NOT NULL,
   name text NOT NULL,
   version integer NOT NULL,
+  last_error text,
+  last_error_at timestamp with time zone,
   CONSTRAINT deployed_pipelines_pkey PRIMARY KEY (project_id, name),
   CONSTRAINT deployed_pipelines_project_id_name_version_fkey FOREIGN KEY (project_id, name, version) REFERENCES deployments(project_id, name, version)
 );
@@ -114,6 +116,19 @@ CREATE TABLE deployments (
   CONSTRAINT deployments_project_id_fkey FOREIGN KEY (project_id) REFERENCES projects(id),
   CONSTRAINT deployments_project_id_plan_id_fkey FOREIGN KEY (project_id, plan_id) REFERENCES plans(project_id, id)
 );
+
+CREATE TABLE event_triggers (
+  project_id text NOT NULL,
+  pipeline text NOT NULL,
+  kind text NOT NULL,
+  subject text NOT NULL,
+  since timestamp with time zone NOT NULL DEFAULT now(),
+  last_artifact text,
+  CONSTRAINT event_triggers_kind_check CHECK ((kind = ANY (ARRAY['model'::text, 'dataset'::text]))),
+  CONSTRAINT event_triggers_pkey PRIMARY KEY (project_id, pipeline, kind, subject),
+  CONSTRAINT event_triggers_project_id_pipeline_fkey FOREIGN KEY (project_id, pipeline) REFERENCES deployed_pipelines(project_id, name) ON DELETE CASCADE
+);
+CREATE INDEX event_triggers_by_subject ON public.event_triggers USING btree (project_id, kind, subject);
 
 CREATE TABLE experiment_tags (
   project_id text NOT NULL,

@@ -110,6 +110,69 @@ describe('a webhook', () => {
   });
 });
 
+describe('what a run leaves behind', () => {
+  it('starts runs of the pipelines that listen to it', async () => {
+    const files = {
+      'make.yaml': `version: 1
+name: make
+params: { text: one }
+steps:
+  prepare:
+    run: echo \${{ params.text }} > "$ANNEAL_OUTPUT_DIR/table"
+    outputs: { table: dataset }
+    cache: true
+  train:
+    inputs: { table: steps.prepare.outputs.table }
+    run: echo weights > "$ANNEAL_OUTPUT_DIR/model"
+    outputs: { model: model }
+  register:
+    uses: builtin/register-model
+    inputs: { model: steps.train.outputs.model }
+    with: { name: numbers }
+`,
+      'on-data.yaml': `version: 1
+name: on-data
+on: { dataset: { pipeline: make, step: prepare, output: table, params: { run: event.run } } }
+params: { run: none }
+steps: { say: { run: 'echo data of \${{ params.run }}' } }
+`,
+      'on-model.yaml': `version: 1
+name: on-model
+on: { model: { name: numbers, params: { version: event.version } } }
+params: { version: 0 }
+steps: { say: { run: 'echo version \${{ params.version }}' } }
+`,
+    };
+    for (const [name, text] of Object.entries(files)) {
+      writeFileSync(join(folder, 'project', name), text);
+      const { code, stderr } = await anneal('pipeline', 'deploy', name);
+      expect([name, code, code === 0 ? '' : stderr]).toEqual([name, 0, '']);
+    }
+    const make = async (text: string): Promise<string> => {
+      const { stdout } = await anneal('run', 'start', 'make.yaml', '-p', `text=${text}`);
+      const id = stdout.trim();
+      expect((await anneal('run', 'logs', id, '--follow')).code).toBe(0);
+      return id;
+    };
+    const hasRuns = async (pipeline: string, count: number): Promise<boolean> => {
+      const runs = await runsOf(pipeline);
+      return runs.length === count && runs.every(({ status }) => status === 'succeeded');
+    };
+    const first = await make('one');
+    await eventually('a run for the dataset', () => hasRuns('on-data', 1));
+    await eventually('a run for the version', () => hasRuns('on-model', 1));
+    const logs = await anneal('run', 'logs', (await runsOf('on-data'))[0]?.id ?? '');
+    expect(logs.stdout).toContain(`data of ${first}`);
+    await make('one'); // the same table, from the cache, and a version more
+    await make('two');
+    await eventually('runs for three versions', () => hasRuns('on-model', 3));
+    await eventually('runs for two datasets', () => hasRuns('on-data', 2));
+    const shown = await anneal('run', 'show', (await runsOf('on-model'))[0]?.id ?? '');
+    expect(shown.stderr).toContain('Started by model numbers v3 (on-model version 1)');
+    expect((await anneal('pipeline', 'ls')).stdout).toMatch(/on-data .* succeeded .*dataset make/);
+  });
+});
+
 describe('anneal schedule', () => {
   it('creates, lists, shows, holds, triggers, backfills and deletes', async () => {
     const create = ['schedule', 'create', 'nightly.yaml', '--name', 'by-hand', '-p', 'word=x'];

@@ -10,6 +10,7 @@ import { parseConfig } from '../../config/config';
 import { findTool } from '../../dev/tools';
 import { found } from '../../errors/app-error';
 import { contentOf } from '../../pipelines/content-keys';
+import { announceDatasets } from '../../pipelines/datasets';
 import { listSteps } from '../../pipelines/step-reasons';
 import type { DecisionDeps } from '../../pipelines/decisions';
 import { renderStep } from '../../pipelines/step-scope';
@@ -201,6 +202,7 @@ async function executeStep(lab: WorkflowLab, input: ExecuteStepInput): Promise<E
     await postgres.transaction(async (sql) => {
       await recordTransitions(sql, { projectId, runId, transitions: [succeeded(key)] });
       await commitOutputs(sql, { ...key, outputs });
+      await announceDatasets(sql, key, step);
       await endAttempt(sql, { ...key, status: 'succeeded', exitCode: 0 });
     });
     return { outputs };

@@ -9,7 +9,7 @@ const root = join(__dirname, '../..');
 const everyKey = `
 version: 1
 name: p
-on: { schedule: { cron: '0 3 * * *', timezone: UTC, overlap: allow, catch_up: 2h, jitter: 1m }, webhook: { params: { a: body.a } } }
+on: { schedule: { cron: '0 3 * * *', timezone: UTC, overlap: allow, catch_up: 2h, jitter: 1m }, webhook: { params: { a: body.a } }, model: [{ name: m, params: { a: event.version } }, { name: m, event: alias, alias: c }], dataset: { pipeline: x, step: s, output: o } }
 params: { a: 1, b: { type: list, default: [x] } }
 defaults:
   retry: { max: 1, delay: 2s, backoff: 1.5, max_delay: 5m }

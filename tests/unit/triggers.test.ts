@@ -30,6 +30,9 @@ function built(on: OnOptions): Triggers {
 const DAILY = { cron: '0 3 * * *', timezone: 'UTC', overlap: 'skip' } as const;
 const UNLESS_TOLD = { ...DAILY, catchUpSeconds: 3600, jitterSeconds: 0 };
 
+const VERSION = { name: 'digits', params: { n: 'event.version' } };
+const DATASET = { pipeline: 'churn', step: 'prepare', output: 'table' };
+
 describe("a pipeline's on", () => {
   it('is beside the plan, whose id does not change with it', () => {
     const plain = compileYamlFile(`version: 1\nname: p\n${STEPS}`);
@@ -67,6 +70,34 @@ describe("a pipeline's on", () => {
         { webhook: { params: { ref: 'body.ref', n: 2 } } },
       ],
       { webhook: { params: { ref: 'body.ref', n: '2' } } },
+    ],
+    [
+      'a version of a model',
+      ['on: { model: { name: digits, params: { n: event.version } } }', { model: VERSION }],
+      { models: [{ ...VERSION, event: 'version' }] },
+    ],
+    [
+      'an alias and any alias',
+      [
+        'on: { model: [{ name: digits, alias: champion }, { name: other, event: alias }] }',
+        {
+          model: [
+            { name: 'digits', alias: 'champion' },
+            { name: 'other', event: 'alias' },
+          ],
+        },
+      ],
+      {
+        models: [
+          { name: 'digits', event: 'alias', alias: 'champion', params: {} },
+          { name: 'other', event: 'alias', params: {} },
+        ],
+      },
+    ],
+    [
+      'a dataset',
+      ['on: { dataset: { pipeline: churn, step: prepare, output: table } }', { dataset: DATASET }],
+      { datasets: [{ ...DATASET, params: {} }] },
     ],
     ['a webhook that is off', ['on: { webhook: false }', { webhook: false }], {}],
   ])('says the same in YAML and TypeScript, there and back: %s', (_what, [yaml, on], triggers) => {
@@ -108,6 +139,20 @@ describe("a pipeline's on", () => {
     ['on: { webhook: { params: { ref: main } } }', "'main' cannot be read here: begin with body."],
     ['on: { webhook: { params: { ref: "body." } } }', '3 on.webhook.params.ref '],
     ['on: { webhook: { params: { ref: { a: 1 } } } }', '3 on.webhook.params.ref must be an'],
+    ['on: { model: digits }', '3 on.model must be a mapping with name, event, alias, params.'],
+    ['on: { model: { nmae: digits, name: x } }', "Did you mean 'name'?"],
+    ['on: { model: {} }', '3 on.model.name must be a text of 1 to 250 characters.'],
+    ['on: { model: { name: x, event: versoin } }', "Did you mean 'version'?"],
+    ['on: { model: { name: x, event: version, alias: a } }', '3 on.model.alias is set by an event'],
+    [
+      'on: { model: { name: x, params: { n: event.versoin } } }',
+      "3 on.model.params.n there is no 'event.versoin': it has model, version, run. Did you mean 'version'?",
+    ],
+    ['on: { model: [{ name: x, params: { n: body.x } }] }', '3 on.model[0].params.n '],
+    ['on: { model: { name: x, params: { n: event.alias } } }', "there is no 'event.alias'"],
+    ['on: { dataset: { pipeline: p, step: s } }', '3 on.dataset.output must be a text'],
+    ['dataset: { pipeline: p }', "'dataset' belongs under 'on'"],
+    [`on: { model: [${'{ name: x }, '.repeat(21)}] }`, '3 on.model must be at most 20.'],
   ])('is refused with its place: %s', (on, says) => {
     expect(problems(on)).toEqual([expect.stringContaining(says)]);
   });
