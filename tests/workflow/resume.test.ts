@@ -149,6 +149,7 @@ describe('a resumed run', () => {
         { key: 'train[1]', a: 'succeeded', b: 'succeeded', changed },
         { key: 'report', a: 'failed', b: 'succeeded', changed: '' },
       ],
+      environments: [],
     });
     expect(ran.sort()).toEqual(['report', 'train[0]', 'train[1]']);
     expect((await stepsOf(runId))['train[0]']?.cache?.explanation).toBe(

@@ -87,6 +87,19 @@ describe('the steps of a written pipeline', () => {
     });
   });
 
+  it('go on under another control worker', async () => {
+    const fit = gate();
+    lab.bodies['search.fit'] = fit.body;
+    const { runId, result } = await lab.start({ plan });
+    await fit.begun;
+    await lab.restartControl();
+    fit.open();
+    expect((await result()).status).toBe('succeeded');
+    const steps = await lab.statuses(runId);
+    expect(new Set(Object.values(steps))).toEqual(new Set(['succeeded']));
+    expect(Object.keys(steps)).toHaveLength(6);
+  });
+
   it('are cancelled with their run', async () => {
     let begin = (): void => undefined;
     const begun = new Promise<void>((resolve) => (begin = resolve));
