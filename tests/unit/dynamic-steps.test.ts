@@ -194,9 +194,12 @@ describe('what was written', () => {
     expect(fragmentProblems(dynamic().step, written)).toMatchObject([{ path: 'params' }]);
   });
 
-  it('may use no other files', () => {
+  it('may use no other files, and is started by nothing else', () => {
     const text = wrap('steps: { a: { uses: ./other.yaml } }');
     expect(problemsOf(text, compileWritten).join()).toContain('write it out');
+    const on = wrap('on: { webhook: {} }\nsteps: { a: { run: x } }');
+    expect(problemsOf(on)).toEqual([]);
+    expect(problemsOf(on, compileWritten).join()).toContain('on starts runs of a pipeline that');
   });
 
   it('sees its own params, which stand for what it is given', () => {
