@@ -65,6 +65,7 @@ export function registerRoutes(app: FastifyInstance, parts: Parts): void {
 }
 
 function checksOf(parts: Parts): Readonly<Record<string, PartCheck>> {
+  const { describeCurrentBuild } = parts.starter;
   return {
     postgres: async () => `version ${await findServerVersion(parts.postgres)}`,
     clickhouse: async () => {
@@ -80,5 +81,6 @@ function checksOf(parts: Parts): Readonly<Record<string, PartCheck>> {
       await parts.starter.ping();
       return 'answers';
     },
+    ...(describeCurrentBuild !== undefined && { workers: describeCurrentBuild }),
   };
 }

@@ -31,6 +31,7 @@ import {
 import { createInFlight, type InFlight } from './in-flight';
 import { CALL_TIMEOUT_MS, within } from './starter/calls';
 import { createScheduler } from './starter/schedules';
+import { describeCurrentBuild } from './starter/worker-deployments';
 import { findEndedWorkflows, findWorkflow } from './starter/workflows';
 
 /** The only Temporal client of the api and of the control worker. */
@@ -39,6 +40,8 @@ export interface Starter extends PipelineRunStarter, Scheduler, WorkerWatch {
   changeAlias(projectId: string, model: string, change: ChangeAlias): Promise<ChangedAlias>;
   /** How the workflows of these runs ended; open ones are left out. */
   findEndedWorkflows(runIds: readonly string[]): Promise<ReadonlyMap<string, WorkflowEnd>>;
+  /** Which build of the control workers new runs begin on; only with a worker deployment. */
+  readonly describeCurrentBuild?: () => Promise<string>;
   close(): Promise<void>;
 }
 
@@ -56,6 +59,7 @@ const RUN_ID_HEX = 32;
 /** Opens a client that connects at its first call and again after every loss. */
 export function openStarter(config: Config): Starter {
   const options = temporalConnection(config);
+  const { ANNEAL_WORKER_DEPLOYMENT: deployment } = config;
   // the SDK's own retries go on after a call has ended for its caller, and break on a closed channel
   const connection = Connection.lazy({ ...options, interceptors: [] });
   const client = new Client({ connection, namespace: config.TEMPORAL_NAMESPACE });
@@ -73,6 +77,9 @@ export function openStarter(config: Config): Starter {
     changeAlias: (projectId, model, change) =>
       changeAlias({ client, inFlight }, { projectId, model }, change),
     findEndedWorkflows: (runIds) => findEndedWorkflows(client, runIds),
+    ...(deployment !== undefined && {
+      describeCurrentBuild: () => describeCurrentBuild(client, deployment),
+    }),
     close: () => connection.close(),
   };
 }

@@ -28,6 +28,9 @@ const ADVICE: Readonly<Record<string, string>> = {
   clickhouse: 'check that ClickHouse runs and CLICKHOUSE_URL is right',
   objects: 'check the bucket, its keys and S3_ENDPOINT, or the disk',
   temporal: 'check that Temporal runs and TEMPORAL_ADDRESS is right',
+  workers:
+    'make a build current: temporal worker deployment set-current-version ' +
+    '--deployment-name NAME --build-id BUILD',
 };
 
 /** Whether the api answers, fits this program, takes the token, and reaches its parts. */

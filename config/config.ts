@@ -59,6 +59,16 @@ export const Config = z.object({
   TEMPORAL_NAMESPACE: z.string().default('default'),
   TEMPORAL_API_KEY: z.string().optional(),
   TEMPORAL_UI_URL: z.url().optional(),
+  /** Control workers as builds of one worker deployment of Temporal: a run stays on the build it began on. */
+  ANNEAL_WORKER_DEPLOYMENT: z
+    .string()
+    .regex(/^[\w-]{1,100}$/, "must be 1 to 100 letters, digits, '_' or '-'")
+    .optional(),
+  /** The code of this control worker; another one for every release. */
+  ANNEAL_BUILD_ID: z
+    .string()
+    .regex(/^[\w.+-]{1,100}$/, "must be 1 to 100 letters, digits, '_', '.', '+' or '-'")
+    .optional(),
   S3_BUCKET: z.string().optional(),
   S3_ENDPOINT: z.url().optional(),
   S3_REGION: z.string().default('us-east-1'),

@@ -16,7 +16,12 @@ export type Stack = Readonly<Partial<Record<PartName, ChildSpec>>>;
 
 /** Enough to find programs and a home; secrets of our shell stay in it. */
 const EVERYONE = ['PATH', 'HOME', 'USER', 'LANG', 'LC_ALL', 'TZ', 'TMPDIR', 'NODE_EXTRA_CA_CERTS'];
-const OF_TEMPORAL = ['TEMPORAL_NAMESPACE', 'TEMPORAL_API_KEY'];
+const OF_TEMPORAL = [
+  'TEMPORAL_NAMESPACE',
+  'TEMPORAL_API_KEY',
+  'ANNEAL_WORKER_DEPLOYMENT',
+  'ANNEAL_BUILD_ID',
+];
 const OF_STORES = ['CLICKHOUSE_URL', 'S3_BUCKET', 'S3_ENDPOINT', 'S3_REGION'];
 const OF_STORES_SECRET = ['S3_ACCESS_KEY_ID', 'S3_SECRET_ACCESS_KEY'];
 /** Of the control worker, which sends messages to the outside. */
@@ -173,6 +178,7 @@ function nodeSpecs(
     },
     control: nodeSpec(settings, 'control', {
       entry: 'workers/control.js',
+      before: 'workers/workflow-thread.js',
       env: () => ({
         ...shared,
         ...stores,
@@ -197,12 +203,15 @@ function nodeSpecs(
 
 interface NodeProgram {
   readonly entry: string; // below dist/
+  readonly before?: string; // loaded first, also by each of its threads
   readonly env: () => Record<string, string>;
 }
 
 function nodeSpec(settings: DevSettings, name: PartName, program: NodeProgram): ChildSpec {
   const log = openLog(settings, name);
-  const script = join(__dirname, '..', program.entry);
+  const [script = '', ...before] = [program.entry, program.before]
+    .filter((file) => file !== undefined)
+    .map((file) => join(__dirname, '..', file));
   return {
     name,
     stopSignal: 'SIGTERM',
@@ -211,7 +220,8 @@ function nodeSpec(settings: DevSettings, name: PartName, program: NodeProgram): 
       if (!existsSync(script)) {
         throw new AppError('CONFIG_INVALID', `dist/${program.entry} is missing: npm run build`);
       }
-      const command = [process.execPath, '--enable-source-maps', script];
+      const flags = ['--enable-source-maps', ...before.flatMap((file) => ['--require', file])];
+      const command = [process.execPath, ...flags, script];
       return spawnOurs({ command, env: program.env(), log });
     },
     ready: saysReady,

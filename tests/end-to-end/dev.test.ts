@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { ReadyStack } from '../../dev/main';
 import { plan, step } from '../support/plans';
+import { commandOf } from '../support/stack-processes';
 import { buildOnce, eventually, isRunning, startDev, type DevProcess } from '../support/dev-stack';
 
 const PARTS = ['postgres', 'temporal', 'api', 'control', 'step'] as const;
@@ -124,6 +125,11 @@ describe('anneal dev', () => {
 
   it('gives the api eight threads', () => {
     expect(environmentOf(stack.pids['api'] ?? 0)).toContain('UV_THREADPOOL_SIZE=8');
+  });
+
+  it('takes the SDK’s stack traces from the threads of the control worker', () => {
+    expect(commandOf(stack.pids['control'] ?? 0)).toContain('--require');
+    expect(commandOf(stack.pids['control'] ?? 0)).toContain('workers/workflow-thread.js');
   });
 
   it('refuses a second one on the same folder', async () => {

@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parse } from 'yaml';
 import { Config, parseConfig } from '../../config/config';
@@ -42,6 +42,18 @@ describe('docker-compose.temporal.yml', () => {
     const unknown = Object.keys(environment).filter((key) => !(key in Config.shape));
     expect(unknown).toEqual([]);
     expect(() => parseConfig(environment)).not.toThrow();
+  });
+
+  it('starts programs that the build makes', () => {
+    const built = OURS.flatMap((name) => services[name]?.command ?? []).filter((word) =>
+      word.endsWith('.js'),
+    );
+    expect(built).toHaveLength(4);
+    const missing = built.filter((file) => {
+      const source = file.replace(/^(\.\/)?dist\//, '').replace(/\.js$/, '.ts');
+      return !existsSync(join(__dirname, '../..', source));
+    });
+    expect(missing).toEqual([]);
   });
 
   it('gives the step worker no database and no bucket', () => {

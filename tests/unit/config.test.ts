@@ -1,4 +1,5 @@
 import { parseConfig } from '../../config/config';
+import { workerVersion } from '../../config/temporal';
 import { isAppError } from '../../errors/app-error';
 
 describe('configuration', () => {
@@ -22,6 +23,26 @@ describe('configuration', () => {
       'ANNEAL_DURABILITY',
       'ANNEAL_PORT',
     ]);
+  });
+
+  it('wants a worker deployment and a build id together, or neither', () => {
+    const deployment = { ANNEAL_WORKER_DEPLOYMENT: 'anneal' };
+    const build = { ANNEAL_BUILD_ID: '0.1.0+3f2a' };
+    expect(workerVersion(parseConfig({}))).toBeUndefined();
+    expect(workerVersion(parseConfig({ ...deployment, ...build }))).toEqual({
+      deploymentName: 'anneal',
+      buildId: '0.1.0+3f2a',
+    });
+    for (const half of [deployment, build]) {
+      expect(() => workerVersion(parseConfig(half))).toThrow(/together, or neither/);
+    }
+  });
+
+  it.each([
+    { ANNEAL_WORKER_DEPLOYMENT: 'a.b' }, // Temporal joins the two with a dot
+    { ANNEAL_BUILD_ID: 'a b' },
+  ])('refuses %j', (environment) => {
+    expect(() => parseConfig(environment)).toThrow(/must be 1 to 100/);
   });
 
   it('is frozen', () => {

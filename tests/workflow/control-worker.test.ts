@@ -8,10 +8,12 @@ import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import type { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Client, Connection } from '@temporalio/client';
 import { openStarter, type Starter } from '../../api/starter';
 import { parseConfig, type Config } from '../../config/config';
 import { findTool } from '../../dev/tools';
 import { beginPipelineRun, getPipelineRun, startPipelineRun } from '../../pipelines/pipeline-runs';
+import { pipelineRunWorkflowId } from '../../workflows/contract';
 import { plan, step } from '../support/plans';
 import { createTestDatabase, type TestDatabase } from '../support/postgres';
 
@@ -71,7 +73,9 @@ function startTemporal(): ChildProcess {
   return child;
 }
 function startControl(): ChildProcess {
-  return start(process.execPath, '--require', 'esbuild-register', 'workers/control.ts');
+  const before = ['esbuild-register', './workers/workflow-thread.ts'];
+  const flags = before.flatMap((file) => ['--require', file]);
+  return start(process.execPath, ...flags, 'workers/control.ts');
 }
 function ready(child: ChildProcess): Promise<void> {
   return said(child.stdout, '{"ready":true}');
@@ -91,6 +95,13 @@ function runOf(word: string): Promise<{ id: string }> {
   const never = step('never', { if: 'params.word == "never"' });
   const start = { plan: plan([never], { word: { type: 'string' } }), params: { word } };
   return startPipelineRun({ postgres: database.postgres, starter }, { projectId, start });
+}
+async function begun(id: string): Promise<void> {
+  for (;;) {
+    const { status } = await getPipelineRun(database, { projectId, id });
+    if (status === 'running') return;
+    await sleep(50);
+  }
 }
 async function ended(id: string): Promise<string> {
   for (;;) {
@@ -148,6 +159,21 @@ describe('the control worker as a process', () => {
     expect(await kill(next, 'SIGTERM')).toBe(0);
     receiver.closeAllConnections();
     receiver.close();
+  });
+
+  it('keeps no stack trace of what workflows wait for', async () => {
+    const control = startControl();
+    await ready(control);
+    const waits = { plan: plan([step('waits', { pool: 'nobody' })]), params: {} };
+    const deps = { postgres: database.postgres, starter };
+    const { id } = await startPipelineRun(deps, { projectId, start: waits });
+    await begun(id);
+    const connection = await Connection.connect({ address: config.TEMPORAL_ADDRESS });
+    const handle = new Client({ connection }).workflow.getHandle(pipelineRunWorkflowId(id));
+    expect(await handle.query('__stack_trace')).toBe('');
+    await handle.terminate();
+    await connection.close();
+    expect(await kill(control, 'SIGTERM')).toBe(0);
   });
 
   it('ends runs whose workflow Temporal does not know', async () => {
